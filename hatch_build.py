@@ -1,0 +1,155 @@
+"""Build hook: compile every module of pythran_kernels/ into the package workbench_kernels.
+
+The compiled twins live in a top-level package of their own, next to a manifest with the hash of
+the source each was made from, so that a stale or missing one is noticed (workbench/kernels.py).
+Nothing is written beside the sources.
+
+Switches (environment):
+  CXX                   the C++ compiler, g++ by default
+  WORKBENCH_PORTABLE=1  code for any CPU of this architecture instead of this machine's
+  WORKBENCH_CXXFLAGS    replaces all optimisation flags
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PACKAGE = "workbench_kernels"
+SHARED = ("data", "notebooks")  # what an installed wheel carries under workbench/share/
+
+
+class PythranHook(BuildHookInterface):
+    def initialize(self, version, build_data):  # version: "standard" | "editable"
+        editable = version == "editable"
+        include = build_data["force_include_editable" if editable else "force_include"]
+        if not editable:
+            for folder in SHARED:
+                include[str(Path(self.root, folder))] = f"workbench/share/{folder}"
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+        cxx = shlex.split(os.environ.get("CXX", "g++"))
+        if shutil.which(cxx[0]) is None:
+            self.app.display_warning(
+                f"NO C++ COMPILER: {cxx[0]!r} is not on PATH, so the kernels stay plain Python, "
+                "hundreds of times slower. Install one (Debian: apt-get install g++) or set CXX, "
+                "then install again."
+            )
+            return
+        out = Path(self.root, "build", sysconfig.get_platform(), PACKAGE)
+        out.mkdir(parents=True, exist_ok=True)
+        sources = sorted(Path(self.root, "pythran_kernels").glob("[!_]*.py"))
+        flags = optimisation_flags(cxx)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            modules = list(pool.map(lambda source: compile_kernel(source, out, cxx, flags), sources))
+        manifest = out / "manifest.json"
+        manifest.write_text(
+            json.dumps(
+                {
+                    "compiler": first_line([*cxx, "--version"]),
+                    "flags": flags,
+                    "pythran": pythran_version(),
+                    "sources": {source.stem: sha256(source.read_bytes()) for source in sources},
+                },
+                indent=1,
+            )
+        )
+        init = out / "__init__.py"
+        init.write_text('"""Compiled kernels; import them through workbench.kernels."""\n')
+        for path in [init, manifest, *modules]:
+            include[str(path)] = f"{PACKAGE}/{path.name}"
+
+
+def optimisation_flags(cxx):
+    """-O3 for this CPU, with 512-bit vectors where it has them, unless the switches say otherwise."""
+    if "WORKBENCH_CXXFLAGS" in os.environ:
+        return shlex.split(os.environ["WORKBENCH_CXXFLAGS"])
+    if os.environ.get("WORKBENCH_PORTABLE", "0") not in ("", "0"):
+        return ["-O3", "-fopenmp"]
+    flags = ["-O3", "-march=native", "-fopenmp"]
+    probe = [*cxx, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = subprocess.run(probe, capture_output=True, text=True)
+    if macros.returncode:  # a compiler that knows no -march=native
+        return ["-O3", "-fopenmp"]
+    if "__AVX512BW__" in macros.stdout:
+        flags.append("-mprefer-vector-width=512")
+    return flags
+
+
+def compile_kernel(source, out, cxx, flags):
+    """Translate and compile one module; skip it when nothing it depends on has changed."""
+    import numpy
+    import pythran
+
+    target = out / (source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
+    identity = [pythran.__version__, numpy.__version__, *cxx, *flags, sys.version]
+    key = sha256(source.read_bytes() + "\0".join(identity).encode())
+    stamp = target.with_suffix(".key")
+    if target.exists() and stamp.exists() and stamp.read_text() == key:
+        return target
+    cpp = target.with_suffix(".cpp")
+    run([sys.executable, "-m", "pythran.run", "-E", str(source), "-o", str(cpp)], source)
+    includes = [
+        os.path.dirname(pythran.__file__),
+        numpy.get_include(),
+        sysconfig.get_paths()["include"],
+    ]
+    # build under another name, then rename: a process that has the old module mapped keeps it
+    fresh = target.with_suffix(".new")
+    run(
+        [
+            *cxx,
+            "-std=c++17",
+            "-fPIC",
+            "-shared",
+            "-DNDEBUG",
+            "-DENABLE_PYTHON_MODULE",
+            "-D__PYTHRAN__=3",
+            "-DPYTHRAN_BLAS_NONE",
+            "-fno-math-errno",
+            "-fvisibility=hidden",
+            "-fno-wrapv",
+            "-w",
+            *flags,
+            *[f"-I{folder}" for folder in includes],
+            str(cpp),
+            "-o",
+            str(fresh),
+        ],
+        source,
+    )
+    fresh.replace(target)
+    stamp.write_text(key)
+    return target
+
+
+def run(command, source):
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(
+            f"pythran_kernels/{source.name} did not compile "
+            f"(exit {result.returncode}): {shlex.join(command)}\n{result.stderr[-4000:]}"
+        )
+
+
+def first_line(command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def pythran_version():
+    import pythran
+
+    return pythran.__version__
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()

@@ -5,7 +5,7 @@ the source each was made from, so that a stale or missing one is noticed (workbe
 Nothing is written beside the sources.
 
 Switches (environment):
-  CXX                   the C++ compiler, g++ by default
+  CXX                   the C++ compiler; by default the first of COMPILERS on PATH
   WORKBENCH_PORTABLE=1  code for any CPU of this architecture instead of this machine's
   WORKBENCH_CXXFLAGS    replaces all optimisation flags
 """
@@ -25,6 +25,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "workbench_kernels"
 SHARED = ("data", "notebooks")  # what an installed wheel carries under workbench/share/
+COMPILERS = ("g++", "x86_64-conda-linux-gnu-g++", "aarch64-conda-linux-gnu-g++", "c++", "clang++")
 
 
 class PythranHook(BuildHookInterface):
@@ -37,12 +38,12 @@ class PythranHook(BuildHookInterface):
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
-        cxx = shlex.split(os.environ.get("CXX", "g++"))
-        if shutil.which(cxx[0]) is None:
+        cxx = find_compiler()
+        if cxx is None:
             self.app.display_warning(
-                f"NO C++ COMPILER: {cxx[0]!r} is not on PATH, so the kernels stay plain Python, "
-                "hundreds of times slower. Install one (Debian: apt-get install g++) or set CXX, "
-                "then install again."
+                f"NO C++ COMPILER: {os.environ.get('CXX') or ', '.join(COMPILERS)} not on PATH, so "
+                "the kernels stay plain Python, hundreds of times slower. Install one (Debian: "
+                "apt-get install g++) or set CXX, then install again."
             )
             return
         out = Path(self.root, "build", sysconfig.get_platform(), PACKAGE)
@@ -50,7 +51,9 @@ class PythranHook(BuildHookInterface):
         sources = sorted(Path(self.root, "pythran_kernels").glob("[!_]*.py"))
         flags = optimisation_flags(cxx)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            modules = list(pool.map(lambda source: compile_kernel(source, out, cxx, flags), sources))
+            modules = list(
+                pool.map(lambda source: compile_kernel(source, out, cxx, flags), sources)
+            )
         manifest = out / "manifest.json"
         manifest.write_text(
             json.dumps(
@@ -69,20 +72,34 @@ class PythranHook(BuildHookInterface):
             include[str(path)] = f"{PACKAGE}/{path.name}"
 
 
+def find_compiler():
+    """$CXX, or the first known compiler on PATH, as an argument list; None where there is none."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    candidates = [named] if named else [[name] for name in COMPILERS]
+    return next((cxx for cxx in candidates if shutil.which(cxx[0])), None)
+
+
 def optimisation_flags(cxx):
     """-O3 for this CPU, with 512-bit vectors where it has them, unless the switches say otherwise."""
     if "WORKBENCH_CXXFLAGS" in os.environ:
         return shlex.split(os.environ["WORKBENCH_CXXFLAGS"])
-    if os.environ.get("WORKBENCH_PORTABLE", "0") not in ("", "0"):
-        return ["-O3", "-fopenmp"]
-    flags = ["-O3", "-march=native", "-fopenmp"]
-    probe = [*cxx, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
-    macros = subprocess.run(probe, capture_output=True, text=True)
-    if macros.returncode:  # a compiler that knows no -march=native
-        return ["-O3", "-fopenmp"]
-    if "__AVX512BW__" in macros.stdout:
-        flags.append("-mprefer-vector-width=512")
+    flags = ["-O3"]
+    if macros(cxx, "-fopenmp") is not None:  # Apple's clang has none: one thread only
+        flags.append("-fopenmp")
+    if os.environ.get("WORKBENCH_PORTABLE", "0") in ("", "0"):
+        native = macros(cxx, "-march=native")
+        if native is not None:
+            flags.append("-march=native")
+        if "__AVX512BW__" in (native or ""):
+            flags.append("-mprefer-vector-width=512")
     return flags
+
+
+def macros(cxx, flag):
+    """What the preprocessor predefines under `flag`; None where the compiler refuses it."""
+    probe = [*cxx, flag, "-dM", "-E", "-x", "c++", os.devnull]
+    result = subprocess.run(probe, capture_output=True, text=True)
+    return None if result.returncode else result.stdout
 
 
 def compile_kernel(source, out, cxx, flags):

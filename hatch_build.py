@@ -80,7 +80,7 @@ def find_compiler():
 
 
 def optimisation_flags(cxx):
-    """-O3 for this CPU, with 512-bit vectors where it has them, unless the switches say otherwise."""
+    """-O3 for this very CPU, 512-bit vectors where it has them, unless the switches differ."""
     if "WORKBENCH_CXXFLAGS" in os.environ:
         return shlex.split(os.environ["WORKBENCH_CXXFLAGS"])
     flags = ["-O3"]

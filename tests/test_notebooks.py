@@ -1,4 +1,4 @@
-"""Every notebook is a lesson, a job and a dashboard by the same rules; nbval compares its outputs."""
+"""Every notebook is a lesson, a job and a dashboard by the same rules; nbval compares outputs."""
 
 import ast
 import json

@@ -1,0 +1,155 @@
+"""Look into a model: types, sizes, zeros, and whether its weights are natively ternary."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from workbench.formats import Tensor
+from workbench.models.download import Progress
+from workbench.models.fetching import quiet
+from workbench.models.weights import Weights
+
+CHUNK = 1 << 22  # weights decoded at a time: 16 MB, whatever the tensor's size
+GROUPS = (256, 128, 64, 32)  # columns that share a scale in the block formats there are
+FEWEST = 8  # weights a scale below which any matrix would pass for a ternary one
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """What one tensor holds.
+
+    Attributes
+    ----------
+    tensor : str
+    shape : tuple of int
+        (rows, cols) for a matrix.
+    type : str
+        How it is stored, such as "Q4_1".
+    nbytes : int
+    zeros : float
+        Share of the weights that are exactly 0.
+    ternary : str
+        Where all weights of a matrix are {-s, 0, +s}, what has a scale s of its own: "tensor",
+        "row", or "group of 256" columns (128, 64, 32), the coarsest that fits. Else empty, also for
+        a matrix of nothing but zeros.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    type: str
+    nbytes: int
+    zeros: float
+    ternary: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a model holds.
+
+    Attributes
+    ----------
+    name, path, architecture : str
+    tensors : tuple of TensorFacts
+        In the file's order.
+    """
+
+    name: str
+    path: str
+    architecture: str
+    tensors: tuple[TensorFacts, ...]
+
+    @property
+    def weights(self) -> int:
+        """How many weights all tensors have."""
+        return sum(prod(facts.shape) for facts in self.tensors)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors in the file, without metadata."""
+        return sum(facts.nbytes for facts in self.tensors)
+
+    @property
+    def zeros(self) -> float:
+        """Share of all weights that are exactly 0."""
+        return sum(facts.zeros * prod(facts.shape) for facts in self.tensors) / max(self.weights, 1)
+
+    @property
+    def ternary_share(self) -> float:
+        """Share of all weights that sit in natively ternary matrices."""
+        ternary = sum(prod(facts.shape) for facts in self.tensors if facts.ternary)
+        return ternary / max(self.weights, 1)
+
+
+def inspect(weights: Weights, progress: Progress = quiet) -> Inspection:
+    """Read every tensor of a model once, a few megabytes at a time.
+
+    Parameters
+    ----------
+    weights : Weights
+    progress : callable (stage, done, total)
+        Called with the bytes of the tensors done and in all.
+    """
+    total = sum(tensor.nbytes for tensor in weights.values())
+    done, tensors = 0, []
+    for tensor in weights.values():
+        tensors.append(_look_at(tensor))
+        done += tensor.nbytes
+        progress("inspecting", done, total)
+    return Inspection(weights.name, str(weights.path), weights.architecture, tuple(tensors))
+
+
+def _look_at(tensor: Tensor) -> TensorFacts:
+    size = prod(tensor.shape)
+    zeros = 0
+    scales = _Scales(tensor.shape)
+    for chunk in _chunks(tensor):
+        magnitudes = np.abs(chunk)
+        zeros += chunk.size - np.count_nonzero(magnitudes)
+        scales.see(magnitudes)
+    ternary = scales.coarsest() if zeros < size else ""
+    share = zeros / size if size else 0.0
+    return TensorFacts(tensor.name, tensor.shape, tensor.quant, tensor.nbytes, share, ternary)
+
+
+def _chunks(tensor: Tensor) -> Iterator[np.ndarray]:
+    rows, cols = prod(tensor.shape[:-1]), tensor.shape[-1]
+    step = max(1, CHUNK // max(cols, 1))
+    for row in range(0, rows, step):
+        yield tensor.read(rows=slice(row, row + step))
+
+
+class _Scales:
+    """Which parts of a matrix could share one scale, after the rows seen so far."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.possible: dict[str, int] = {}  # name: columns
+        if len(shape) > 1 and prod(shape) >= FEWEST:
+            cols = shape[-1]
+            self.possible["tensor"] = cols
+            if cols >= FEWEST:
+                self.possible["row"] = cols
+            self.possible |= {f"group of {n}": n for n in GROUPS if n < cols and cols % n == 0}
+        self.smallest, self.largest = np.inf, 0.0  # of the whole tensor's magnitudes but 0
+
+    def see(self, magnitudes: np.ndarray) -> None:
+        """Strike out what these rows contradict. `magnitudes`: float32 (rows, cols)."""
+        if not self.possible:
+            return
+        nonzero = np.where(magnitudes == 0, np.float32(np.inf), magnitudes)
+        for name, cols in list(self.possible.items()):
+            low = nonzero.reshape(-1, cols).min(axis=1)
+            high = magnitudes.reshape(-1, cols).max(axis=1)
+            if name == "tensor":
+                self.smallest = min(self.smallest, low.min())
+                self.largest = max(self.largest, high.max())
+                fits = self.smallest == self.largest or self.largest == 0
+            else:
+                fits = ((low == high) | (high == 0)).all()
+            if not fits:
+                del self.possible[name]
+
+    def coarsest(self) -> str:
+        """The name of the largest part that has only one magnitude, or nothing."""
+        return next(iter(self.possible), "")

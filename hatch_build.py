@@ -50,6 +50,7 @@ class PythranHook(BuildHookInterface):
         out.mkdir(parents=True, exist_ok=True)
         sources = sorted(Path(self.root, "pythran_kernels").glob("[!_]*.py"))
         flags = optimisation_flags(cxx)
+        sysconfig.get_config_vars()  # its first call fills a cache, and not safely in threads
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             modules = list(
                 pool.map(lambda source: compile_kernel(source, out, cxx, flags), sources)

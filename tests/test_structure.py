@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # each layer may import those to its left
 LAYERS = [
-    {"errors", "paths"},
+    {"errors", "groups", "paths", "validation"},
     {"kernels"},
     {"ternary"},
     {"formats"},

@@ -2,17 +2,19 @@
 
 A technique is one module with one class. Its fields are its parameters; validation, widgets,
 command-line options, saved metadata and the table of techniques all come from them. The class
-gives three methods about plain arrays (`compress`, `restore` and, where it has a kernel of its own,
-`multiply`); everything else is here.
+says which arrays it makes (`layout`) and gives two methods about them (`compress`, `restore`), a
+third where it has integer codes (`codes`) and a fourth where it has a kernel of its own
+(`multiply`); everything else is here.
 """
 
 import json
 import os
 import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +26,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from workbench.errors import FormatError, UnknownTechniqueError, WorkbenchError
+from workbench.validation import checked_weights
+
+METADATA_KEY = "workbench"
 
 _registry: dict[str, type["Technique"]] = {}
 
@@ -32,24 +37,47 @@ class Technique(BaseModel, ABC):
     """A way to store a weight matrix. Subclass with an id: ``class Mine(Technique, id="mine")``.
 
     Subclasses declare their parameters as pydantic fields with bounds and a description, and
-    implement `compress` and `restore`. Registration is automatic and refuses a taken id.
+    implement `layout`, `compress` and `restore`. Registration is automatic and refuses a taken id.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: ClassVar[str]
-    lossless_on_ternary: ClassVar[bool] = False
-    """Does a matrix of one scale times {-1, 0, +1} a row come back exactly (float32)?"""
+    rounds_activations: ClassVar[bool] = False
+    """Does `matmul` round float activations to int8 (absmax per token, as BitNet b1.58 does)?
+
+    A product then differs from ``decode() @ x`` by at most sum|w| * max|x| / 254 a row and token.
+    """
+
+    def __init_subclass__(cls, id: str | None = None, **kwargs):
+        super().__init_subclass__(**kwargs)  # the id is registered below, once the fields exist
 
     @classmethod
     def __pydantic_init_subclass__(cls, id: str | None = None, **kwargs):
         super().__pydantic_init_subclass__(**kwargs)
         if id is None:  # an abstract class between a technique and this one
             return
-        if id in _registry and _registry[id].__qualname__ != cls.__qualname__:
-            raise TypeError(f"technique id {id!r} is taken by {_registry[id].__qualname__}")
+        taken = _registry.get(id)
+        # the same name in the same module is a notebook cell that was run again
+        if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"technique id {id!r} is taken by {taken.__module__}.{taken.__qualname__}"
+            )
         cls.id = id
         _registry[id] = cls
+
+    @property
+    def exact_on_ternary(self) -> bool:
+        """Does a matrix of {-1, 0, +1} times one scale a row come back exactly (float32)?"""
+        return False
+
+    @abstractmethod
+    def layout(self, shape: tuple[int, int]) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+        """Name, dtype and shape of every array that `compress` makes for a matrix of `shape`.
+
+        None stands for a length that depends on the weights. Files are held against this when
+        they are loaded, so `restore` may rely on it.
+        """
 
     @abstractmethod
     def compress(self, weights: Float32[np.ndarray, "rows cols"]) -> dict[str, np.ndarray]:
@@ -62,7 +90,19 @@ class Technique(BaseModel, ABC):
     def restore(
         self, arrays: Mapping[str, np.ndarray], shape: tuple[int, int]
     ) -> Float32[np.ndarray, "rows cols"]:
-        """The matrix that `arrays` stand for. Must raise WorkbenchError on arrays that cannot be."""
+        """The matrix that `arrays` stand for.
+
+        `arrays` follow `layout` and their floats are finite; what else cannot be must raise
+        WorkbenchError.
+        """
+
+    def codes(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+        """An integer (rows, cols) a weight, before scales, whose entropy bounds a lossless coder.
+
+        Here, for techniques that have no such thing: the number of each distinct decoded value.
+        """
+        _, index = np.unique(self.restore(arrays, shape), return_inverse=True)
+        return index.reshape(shape)
 
     def multiply(
         self,
@@ -110,11 +150,23 @@ class Technique(BaseModel, ABC):
 def techniques() -> dict[str, type[Technique]]:
     """All techniques by id, sorted; those of installed plug-ins (entry point group
     ``workbench.techniques``) included."""
+    _import_all()
+    return dict(sorted(_registry.items()))
+
+
+@cache
+def _import_all() -> None:
+    """Import every module that registers techniques; a broken plug-in is a warning, not an end."""
     import workbench.techniques  # noqa: F401  (its modules register themselves)
 
     for entry in entry_points(group="workbench.techniques"):
-        entry.load()
-    return dict(sorted(_registry.items()))
+        try:
+            entry.load()
+        except Exception as error:
+            warnings.warn(
+                f"technique plug-in {entry.name!r} ({entry.value}) is left out: {error}",
+                stacklevel=3,
+            )
 
 
 def technique(name: str, /, **parameters) -> Technique:
@@ -141,7 +193,10 @@ def technique(name: str, /, **parameters) -> Technique:
 def from_config(config: Mapping) -> Technique:
     """The technique that `Technique.config` described."""
     parameters = dict(config)
-    return technique(parameters.pop("id"), **parameters)
+    name = parameters.pop("id", None)
+    if not isinstance(name, str):
+        raise WorkbenchError(f"a technique's configuration names its 'id'; this has {name!r}")
+    return technique(name, **parameters)
 
 
 def _sentence(error: ValidationError, cls: type[Technique]) -> str:
@@ -173,23 +228,27 @@ class Encoded:
     shape: tuple[int, int]
     arrays: dict[str, np.ndarray]
 
-    @cached_property
     def _file(self) -> bytes:
-        header = {"technique": json.dumps(self.technique.config(), sort_keys=True)}
-        header["shape"] = json.dumps(list(self.shape))
+        # one key: safetensors writes several in an order that changes from run to run
+        header = {"technique": self.technique.config(), "shape": self.shape}
+        metadata = {METADATA_KEY: json.dumps(header, sort_keys=True)}
         # contiguous: safetensors 0.8 scrambles strided arrays (its issue 825)
         arrays = {name: np.ascontiguousarray(a) for name, a in sorted(self.arrays.items())}
-        return safetensors.numpy.save(arrays, metadata=header)
+        return safetensors.numpy.save(arrays, metadata=metadata)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of the file that `save` writes, header and side information included."""
-        return len(self._file)
+        return len(self._file())
 
     @property
     def bits_per_weight(self) -> float:
         """8 * nbytes / (rows * cols)."""
         return 8 * self.nbytes / (self.shape[0] * self.shape[1])
+
+    def codes(self) -> np.ndarray:
+        """The integer (rows, cols) that each weight became, before scales."""
+        return self.technique.codes(self.arrays, self.shape)
 
     def decode(self) -> Float32[np.ndarray, "rows cols"]:
         """The matrix as the technique gives it back."""
@@ -227,8 +286,9 @@ class Encoded:
 
     def save(self, path: str | os.PathLike) -> int:
         """Write a safetensors file, through a temporary sibling; returns its size in bytes."""
-        write_atomically(path, self._file)
-        return len(self._file)
+        data = self._file()
+        write_atomically(path, data)
+        return len(data)
 
 
 def load_encoded(path: str | os.PathLike) -> Encoded:
@@ -237,47 +297,51 @@ def load_encoded(path: str | os.PathLike) -> Encoded:
     Raises
     ------
     FormatError
-        Not a safetensors file, or not one of ours.
+        Not a safetensors file, not one of ours, or arrays that its technique would not have made.
+    OSError
+        The file cannot be opened.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, ValueError) as error:
+            header = json.loads((file.metadata() or {})[METADATA_KEY])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except KeyError:
+        raise FormatError(
+            path, 8, f"its metadata lacks {METADATA_KEY!r}, so the workbench did not write it"
+        ) from None
+    except (SafetensorError, ValueError, TypeError) as error:
         raise FormatError(path, 0, f"not a readable safetensors file ({error})") from None
     try:
-        config = json.loads(header["technique"])
-        rows, cols = json.loads(header["shape"])
-    except (KeyError, ValueError, TypeError):
-        raise FormatError(
-            path, 8, "its metadata lacks 'technique' or 'shape', so the workbench did not write it"
-        ) from None
-    if not all(type(n) is int and n > 0 for n in (rows, cols)) or not isinstance(config, dict):
-        raise FormatError(path, 8, "its metadata 'shape' is not two positive integers")
-    encoded = Encoded(from_config(config), (rows, cols), arrays)
-    return encoded
+        if set(header) != {"technique", "shape"}:
+            raise WorkbenchError("its metadata is not a technique and a shape")
+        shape = tuple(header["shape"])
+        if len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape):
+            raise WorkbenchError(f"its metadata 'shape' is {shape}, not two positive integers")
+        recipe = from_config(header["technique"])
+        _check_layout(recipe.layout(shape), arrays)
+    except (WorkbenchError, TypeError) as error:
+        raise FormatError(path, 8, str(error)) from None
+    return Encoded(recipe, shape, arrays)
 
 
-def checked_weights(weights: np.ndarray) -> Float32[np.ndarray, "rows cols"]:
-    """C-contiguous float32 copy or view of a weight matrix; refuses what has no meaning as one."""
-    weights = np.asarray(weights)
-    if weights.dtype.kind != "f":
-        raise TypeError(f"weights are {weights.dtype}, but must be a float type")
-    if weights.ndim != 2:
+def _check_layout(layout: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
+    if set(layout) != set(arrays):
         raise WorkbenchError(
-            f"weights have shape {weights.shape}, but must have two axes (rows, cols)"
+            f"it holds the arrays {', '.join(sorted(arrays)) or 'none'}, but its technique makes "
+            f"{', '.join(sorted(layout))}"
         )
-    if 0 in weights.shape:
-        raise WorkbenchError(f"weights have shape {weights.shape}, but no axis may be empty")
-    weights = np.ascontiguousarray(weights, dtype=np.float32)
-    finite = np.isfinite(weights)
-    if not finite.all():
-        row, col = np.argwhere(~finite)[0]
-        raise WorkbenchError(
-            f"weights hold {weights[row, col]} at row {row}, column {col} "
-            f"({(~finite).sum()} such values); they must be finite"
+    for name, (dtype, lengths) in layout.items():
+        array = arrays[name]
+        same = len(lengths) == array.ndim and all(
+            want in (None, have) for want, have in zip(lengths, array.shape, strict=True)
         )
-    return weights
+        if array.dtype != np.dtype(dtype) or not same:
+            expected = ", ".join("any" if n is None else str(n) for n in lengths)
+            raise WorkbenchError(
+                f"array {name!r} is {array.dtype} {array.shape}, but must be {dtype} ({expected})"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise WorkbenchError(f"array {name!r} holds NaN or infinity; it must be finite")
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:

@@ -1,0 +1,80 @@
+"""Plain rounding at the same number of bytes: the baseline that every report carries."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float32
+
+from workbench.measure.error import relative_mse
+from workbench.techniques.base import technique
+
+GROUPS = (None, 128, 32)
+MOST_BITS = 8
+EXACT = 1e-16  # a relative error below float32's own rounding, which has no useful logarithm
+
+
+class PlainRounding:
+    """Uniform rounding of one matrix, as a curve of error over bytes.
+
+    Its points are `uniform` at 2 to 8 bits, symmetric and asymmetric, with a float16 scale a row
+    or a group of 128 or 32 and the range of least squared error; and storing nothing at all, which
+    leaves the error 1. Between two points that no other beats in both, the logarithm of the error
+    is interpolated; beyond the last, the error stays.
+
+    Parameters
+    ----------
+    weights : float32 array (rows, cols)
+    """
+
+    def __init__(self, weights: Float32[np.ndarray, "rows cols"]):
+        self.weights = weights
+        self._points: dict[int, list[tuple[int, float]]] = {}
+
+    def rel_mse(self, nbytes: int) -> float:
+        """Relative mean squared error that plain rounding leaves when it may take `nbytes`."""
+        bits = 8 * nbytes / self.weights.size
+        # scales and headers take their share, so the nearest points may lie a few bits lower
+        lowest = min(max(math.floor(bits) - 2, 2), MOST_BITS)
+        highest = min(max(math.ceil(bits), 2), MOST_BITS)
+        points = [(0, float(self.weights.any()))]
+        for width in range(lowest, highest + 1):
+            points += self._at(width)
+        return interpolate(points, nbytes)
+
+    def _at(self, bits: int) -> list[tuple[int, float]]:
+        if bits not in self._points:
+            self._points[bits] = [
+                self._measured(bits, levels, group)
+                for levels in ("symmetric", "asymmetric")
+                for group in GROUPS
+            ]
+        return self._points[bits]
+
+    def _measured(self, bits, levels, group):
+        encoded = technique(
+            "uniform", bits=bits, levels=levels, clip="mse", group=group, scale_type=self._type
+        ).encode(self.weights)
+        return encoded.nbytes, relative_mse(self.weights, encoded.decode())
+
+    @property
+    def _type(self):
+        # weights beyond float16 are no model's, but they must not stop a report
+        return "float16" if np.abs(self.weights).max() < 6e4 else "float32"
+
+
+def interpolate(points: list[tuple[int, float]], nbytes: int) -> float:
+    """Error at `nbytes` on the lower left front of (bytes, error) points, linear in its logarithm.
+
+    Examples
+    --------
+    >>> round(interpolate([(0, 1.0), (100, 0.01), (100, 0.5)], 50), 3)
+    0.1
+    """
+    front = []
+    for size, error in sorted(points):
+        if not front or error < front[-1][1]:
+            front.append((size, error))
+    sizes, errors = zip(*front, strict=True)
+    logs = np.log(np.maximum(errors, EXACT))
+    value = float(np.exp(np.interp(nbytes, sizes, logs)))
+    return value if value > 2 * EXACT else 0.0

@@ -1,9 +1,7 @@
 """Measuring one technique on one matrix: size, error, speed, and what they are held against."""
 
 import math
-import statistics
-import time
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,8 +10,11 @@ from workbench.errors import WorkbenchError
 from workbench.measure.error import cosine, entropy_bits, max_error, relative_mse, snr_db
 from workbench.measure.nulls import NULLS
 from workbench.measure.plain import PlainRounding
-from workbench.techniques.base import Encoded, Technique
+from workbench.measure.timing import time_call
+from workbench.techniques.base import Technique
 from workbench.validation import checked_weights
+
+TIMING_S = 0.2  # of one product; a chart of techniques wants milliseconds told from microseconds
 
 
 class Report(BaseModel):
@@ -126,13 +127,17 @@ class Subject:
             rel_mse=rel_mse,
             snr_db=snr_db(rel_mse),
             cosine=cosine(self.weights, decoded),
-            matmul_s=_matmul_seconds(encoded, self.token, threads) if timing else None,
+            matmul_s=self._matmul_seconds(encoded, threads) if timing else None,
             max_error=max_error(self.weights, decoded),
             output_rel_mse=self._output_error(encoded, threads),
             entropy_bits=entropy_bits(encoded.codes()),
             plain_rel_mse=self.plain.rel_mse(encoded.nbytes) if plain else None,
             nulls=self._null_errors(technique) if nulls else None,
         )
+
+    def _matmul_seconds(self, encoded, threads):
+        product = partial(encoded.matmul, self.token, threads)
+        return time_call(product, threads=threads, seconds=TIMING_S).median_s
 
     def _output_error(self, encoded, threads):
         if self.x is None:
@@ -202,14 +207,3 @@ def measure(
     """
     subject = Subject(weights, x, name=tensor, rng=rng)
     return subject.report(technique, nulls=nulls, plain=plain, timing=timing, threads=threads)
-
-
-def _matmul_seconds(encoded: Encoded, x: np.ndarray, threads: int) -> float:
-    """Median of at least five products, after one that is not counted."""
-    encoded.matmul(x, threads)
-    times = []
-    while len(times) < 5 or (sum(times) < 0.1 and len(times) < 200):
-        start = time.perf_counter()
-        encoded.matmul(x, threads)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)

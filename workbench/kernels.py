@@ -41,6 +41,14 @@ class Kernel:
     reason: str
 
 
+def cores() -> int:
+    """CPU cores that this process may use: the default number of threads."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
 def names() -> list[str]:
     """Names of all kernel modules, sorted."""
     folder = importlib.resources.files(pythran_kernels)

@@ -6,20 +6,19 @@
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.formats.blocks import BLOCKS
+from workbench.errors import FormatError, WorkbenchError
 from workbench.formats.gguf_metadata import MOST_ENTRIES, SMALLEST_ENTRY, Metadata, read_metadata
+from workbench.formats.gguf_tensors import MOST_TENSORS, SMALLEST_INFO, place, read_infos
 from workbench.formats.mapped import Cursor, map_file
 from workbench.formats.tensor import Tensor
 
-MOST_TENSORS = 65_536  # real files have under three thousand
-SMALLEST_TENSOR_INFO = 8 + 1 + 4 + 8 + 4 + 8  # a one-byte name with its length, one dimension
-LONGEST_NAME = 63  # llama.cpp keeps names in 64 bytes
-MOST_DIMENSIONS = 4
-ALIGNMENTS = [1 << power for power in range(3, 21)]
+UINT32 = 4
+ALIGNMENTS = [1 << power for power in range(3, 21)]  # the specification: multiples of 8
+MOST_PARTS = 10_000
 
 
 class GGUFFile(Mapping):
@@ -33,15 +32,22 @@ class GGUFFile(Mapping):
     alignment : int
         Tensor data begins at multiples of this many bytes.
     metadata : Mapping
-        Values by key; arrays are decoded when they are asked for.
+        Values by key; strings and arrays are decoded when they are asked for.
     """
 
-    def __init__(self, path, version, alignment, metadata, tensors):
-        self.path: Path = path
-        self.version: int = version
-        self.alignment: int = alignment
-        self.metadata: Metadata = metadata
-        self._tensors: dict[str, Tensor] = tensors
+    def __init__(
+        self,
+        path: Path,
+        version: int,
+        alignment: int,
+        metadata: Metadata,
+        tensors: dict[str, Tensor],
+    ):
+        self.path = path
+        self.version = version
+        self.alignment = alignment
+        self.metadata = metadata
+        self._tensors = tensors
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -56,20 +62,16 @@ class GGUFFile(Mapping):
         return f"GGUFFile({str(self.path)!r}, {len(self)} tensors)"
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """What the header says of a tensor, and where it says it."""
-
-    name: str
-    shape: tuple[int, ...]
-    type_id: int
-    offset: int
-    position: int
-    end: int
-
-
-def open_gguf(path: str | os.PathLike) -> GGUFFile:
+def open_gguf(path: str | os.PathLike, *, i2_s: str = "x86") -> GGUFFile:
     """Map a GGUF file (version 2 or 3, little-endian) and check its whole header.
+
+    Of a model split into parts, any part opens all; they must lie beside each other.
+
+    Parameters
+    ----------
+    path : path
+    i2_s : "x86" or "arm"
+        Which build of bitnet.cpp packed the tensors of type I2_S; no file says so.
 
     Raises
     ------
@@ -78,16 +80,26 @@ def open_gguf(path: str | os.PathLike) -> GGUFFile:
     WorkbenchError
         There is no such file, or it cannot be read.
     """
-    path = Path(path)
+    if i2_s not in ("x86", "arm"):
+        raise WorkbenchError(f"i2_s is {i2_s!r}, but must be 'x86' or 'arm'")
+    file = _open_one(Path(path), i2_s)
+    parts = _part_paths(file)
+    if len(parts) == 1:
+        return file
+    files = [file if part == file.path else _open_one(part, i2_s) for part in parts]
+    return _joined(files)
+
+
+def _open_one(path: Path, i2_s: str) -> GGUFFile:
     data = map_file(path)
     cursor = Cursor(path, data)
     version = _read_version(cursor)
-    n_tensors = _read_count(cursor, "tensors", MOST_TENSORS, SMALLEST_TENSOR_INFO)
+    n_tensors = _read_count(cursor, "tensors", MOST_TENSORS, SMALLEST_INFO)
     n_entries = _read_count(cursor, "metadata entries", MOST_ENTRIES, SMALLEST_ENTRY)
     metadata = read_metadata(cursor, n_entries)
     alignment = _read_alignment(cursor, metadata)
-    infos = _read_infos(cursor, n_tensors)
-    tensors = _place(cursor, data, infos, alignment)
+    infos = read_infos(cursor, n_tensors)
+    tensors = place(cursor, data, infos, alignment, i2_s)
     return GGUFFile(path, version, alignment, metadata, tensors)
 
 
@@ -114,8 +126,7 @@ def _read_count(cursor: Cursor, what: str, most: int, smallest: int) -> int:
     allowed = min(most, cursor.left // smallest)
     if not 0 <= count <= allowed:
         raise cursor.fail(
-            f"the file claims {count} {what}; 0 to {allowed} are possible in its size and read",
-            begin,
+            f"the file claims {count} {what}, but at most {allowed} fit in it and are read", begin
         )
     return count
 
@@ -124,7 +135,7 @@ def _read_alignment(cursor: Cursor, metadata: Metadata) -> int:
     entry = metadata.entries.get("general.alignment")
     if entry is None:
         return 32
-    if entry.is_array or entry.kind != 4:
+    if entry.is_array or entry.kind != UINT32:
         raise cursor.fail("general.alignment must be a uint32", entry.position)
     alignment = metadata["general.alignment"]
     if alignment not in ALIGNMENTS:
@@ -136,54 +147,61 @@ def _read_alignment(cursor: Cursor, metadata: Metadata) -> int:
     return alignment
 
 
-def _read_infos(cursor: Cursor, count: int) -> list[TensorInfo]:
-    infos, names = [], set()
-    for index in range(count):
-        position = cursor.position
-        name = cursor.string(f"the name of tensor {index + 1} of {count}", LONGEST_NAME)
-        if name in names:
-            raise cursor.fail(f"tensor name {name!r} occurs twice", position)
-        names.add(name)
-        at = cursor.position
-        n_dims = cursor.number("<I", f"the number of dimensions of {name!r}")
-        if not 1 <= n_dims <= MOST_DIMENSIONS:
-            raise cursor.fail(
-                f"tensor {name!r} has {n_dims} dimensions; 1 to {MOST_DIMENSIONS} are allowed", at
+def _part_paths(file: GGUFFile) -> list[Path]:
+    """The files of a split model, in order; only this one where it is not split."""
+    count = _split_number(file, "split.count", 1)
+    if count <= 1:
+        return [file.path]
+    at = file.metadata.entries["split.count"].position
+    if count > MOST_PARTS:
+        raise FormatError(file.path, at, f"split.count is {count}; at most {MOST_PARTS} are read")
+    number = _split_number(file, "split.no", 0)
+    match = re.fullmatch(r"(.*)-(\d{5})-of-(\d{5})\.gguf", file.path.name)
+    if match is None or int(match[2]) != number + 1 or int(match[3]) != count:
+        raise FormatError(
+            file.path,
+            at,
+            f"it is part {number + 1} of {count} of a split model, so its name must end in "
+            f"-{number + 1:05d}-of-{count:05d}.gguf",
+        )
+    parts = [
+        file.path.with_name(f"{match[1]}-{part + 1:05d}-of-{count:05d}.gguf")
+        for part in range(count)
+    ]
+    missing = next((part for part in parts if not part.is_file()), None)
+    if missing is not None:
+        raise FormatError(
+            file.path, at, f"the model is split into {count} files, but {missing.name} is missing"
+        )
+    return parts
+
+
+def _split_number(file: GGUFFile, key: str, default: int) -> int:
+    value = file.metadata.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        entry = file.metadata.entries[key]
+        raise FormatError(file.path, entry.position, f"{key} must be a number, 0 or more")
+    return value
+
+
+def _joined(files: list[GGUFFile]) -> GGUFFile:
+    first = files[0]
+    tensors: dict[str, Tensor] = {}
+    for number, file in enumerate(files):
+        said = [_split_number(file, key, -1) for key in ("split.no", "split.count")]
+        if said != [number, len(files)]:
+            raise FormatError(
+                file.path, 0, f"its split.no and split.count are {said}, not {[number, len(files)]}"
             )
-        dimensions = []
-        for axis in range(n_dims):
-            at = cursor.position
-            size = cursor.number("<q", f"dimension {axis} of {name!r}")
-            if size < 1:
-                raise cursor.fail(
-                    f"dimension {axis} of tensor {name!r} is {size}; it must be positive", at
-                )
-            dimensions.append(size)
-        type_id = cursor.number("<i", f"the type of {name!r}")
-        offset = cursor.number("<Q", f"the offset of {name!r}")
-        infos.append(
-            TensorInfo(name, tuple(dimensions[::-1]), type_id, offset, position, cursor.position)
+        twice = next((name for name in file if name in tensors), None)
+        if twice is not None:
+            raise FormatError(file.path, 0, f"tensor {twice!r} is in an earlier part as well")
+        tensors.update(file)
+    total = _split_number(first, "split.tensors.count", len(tensors))
+    if total != len(tensors):
+        raise FormatError(
+            first.path,
+            first.metadata.entries["split.tensors.count"].position,
+            f"split.tensors.count is {total}, but the parts hold {len(tensors)} tensors",
         )
-    return infos
-
-
-def _place(cursor, data, infos, alignment) -> dict[str, Tensor]:
-    """Tensors at the bytes they occupy, which must follow each other without gap or overlap."""
-    start = _padded(cursor.position, alignment)
-    by_id = {block.id: name for name, block in BLOCKS.items()}
-    tensors, expected = {}, 0
-    for info in infos:
-        quant = by_id[info.type_id]
-        nbytes = BLOCKS[quant].row_bytes(info.shape[-1])
-        for size in info.shape[:-1]:
-            nbytes *= size
-        begin = start + info.offset
-        tensors[info.name] = Tensor(
-            info.name, info.shape, quant, nbytes, data[begin : begin + nbytes]
-        )
-        expected += _padded(nbytes, alignment)
-    return tensors
-
-
-def _padded(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
+    return GGUFFile(first.path, first.version, first.alignment, first.metadata, tensors)

@@ -4,7 +4,7 @@
 
 The tensors keep their names and every byte; the metadata is the file's own, without the
 vocabulary. Needs the whole model (`workbench models fetch smollm2-135m`). Afterwards the sizes and
-hashes in workbench/models/catalog.py and data/NOTICE must be those that this prints.
+hashes in workbench/models/known.py and data/NOTICE must be those that this prints.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Models: a catalog, fetching, and any GGUF or safetensors file as named, lazily read tensors."""
 
-from workbench.models.catalog import Entry, catalog
 from workbench.models.fetching import fetch
 from workbench.models.inspection import Inspection, TensorFacts, inspect
+from workbench.models.known import Entry, catalog
 from workbench.models.recorded import activations, recording
 from workbench.models.weights import Weights, open_model
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from workbench.errors import WorkbenchError
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, bytes done and bytes in all (0: unknown)."""
+Progress = Callable[[int, int, str], None]
+"""Called with bytes done, bytes in all (0: unknown), and what is being done."""
 
 CHUNK = 1 << 20
 SECONDS = 30  # without a single byte before a connection counts as dead
@@ -59,7 +59,7 @@ def file_sha256(path: Path, progress: Progress) -> str:
         while block := file.read(CHUNK):
             digest.update(block)
             done += len(block)
-            progress("checking", done, total)
+            progress(done, total, "checking")
     return digest.hexdigest()
 
 
@@ -97,7 +97,7 @@ def _receive(url: str, part: Path, progress: Progress) -> bool:
         )
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if not done or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         # nothing lies beyond what we have: whole, or another file's; the hash will tell
         return True
@@ -110,7 +110,7 @@ def _receive(url: str, part: Path, progress: Progress) -> bool:
             while block := response.read(CHUNK):
                 file.write(block)
                 done += len(block)
-                progress("downloading", done, total)
+                progress(done, total, "downloading")
     return not total or done == total
 
 

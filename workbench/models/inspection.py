@@ -28,8 +28,8 @@ class TensorFacts:
     type : str
         How it is stored, such as "Q4_1".
     nbytes : int
-    zeros : float
-        Share of the weights that are exactly 0.
+    zeros : float or None
+        Share of the weights that are exactly 0; None where they were not read.
     ternary : str
         Where all weights of a matrix are {-s, 0, +s}, what has a scale s of its own: "tensor",
         "row", or "group of 256" columns (128, 64, 32), the coarsest that fits. Else empty, also for
@@ -40,7 +40,7 @@ class TensorFacts:
     shape: tuple[int, ...]
     type: str
     nbytes: int
-    zeros: float
+    zeros: float | None
     ternary: str
 
 
@@ -72,8 +72,10 @@ class Inspection:
 
     @property
     def zeros(self) -> float:
-        """Share of all weights that are exactly 0."""
-        return sum(facts.zeros * prod(facts.shape) for facts in self.tensors) / max(self.weights, 1)
+        """Share of all weights that were read that are exactly 0."""
+        read = [facts for facts in self.tensors if facts.zeros is not None]
+        size = sum(prod(facts.shape) for facts in read)
+        return sum(facts.zeros * prod(facts.shape) for facts in read) / max(size, 1)
 
     @property
     def ternary_share(self) -> float:
@@ -82,21 +84,23 @@ class Inspection:
         return ternary / max(self.weights, 1)
 
 
-def inspect(weights: Weights, progress: Progress = quiet) -> Inspection:
-    """Read every tensor of a model once, a few megabytes at a time.
+def inspect(weights: Weights, progress: Progress = quiet, *, values: bool = True) -> Inspection:
+    """Look into a model; its weights are read once, a few megabytes at a time.
 
     Parameters
     ----------
     weights : Weights
-    progress : callable (stage, done, total)
-        Called with the bytes of the tensors done and in all.
+    progress : callable (done, total, what)
+        Called after each tensor, with bytes.
+    values : bool
+        Without, only what the header says: nothing about zeros and ternary weights.
     """
     total = sum(tensor.nbytes for tensor in weights.values())
     done, tensors = 0, []
     for tensor in weights.values():
-        tensors.append(_look_at(tensor))
+        tensors.append(_look_at(tensor) if values else _from_header(tensor, None, ""))
         done += tensor.nbytes
-        progress("inspecting", done, total)
+        progress(done, total, "inspecting")
     return Inspection(weights.name, str(weights.path), weights.architecture, tuple(tensors))
 
 
@@ -106,11 +110,15 @@ def _look_at(tensor: Tensor) -> TensorFacts:
     scales = _Scales(tensor.shape)
     for chunk in _chunks(tensor):
         magnitudes = np.abs(chunk)
-        zeros += chunk.size - np.count_nonzero(magnitudes)
+        zeros += chunk.size - int(np.count_nonzero(magnitudes))
         scales.see(magnitudes)
     ternary = scales.coarsest() if zeros < size else ""
     share = zeros / size if size else 0.0
-    return TensorFacts(tensor.name, tensor.shape, tensor.quant, tensor.nbytes, share, ternary)
+    return _from_header(tensor, share, ternary)
+
+
+def _from_header(tensor: Tensor, zeros: float | None, ternary: str) -> TensorFacts:
+    return TensorFacts(tensor.name, tensor.shape, tensor.quant, tensor.nbytes, zeros, ternary)
 
 
 def _chunks(tensor: Tensor) -> Iterator[np.ndarray]:

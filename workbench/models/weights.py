@@ -9,7 +9,7 @@ from typing import final
 
 from workbench.errors import FormatError, WorkbenchError
 from workbench.formats import Tensor, open_gguf, open_safetensors
-from workbench.models.catalog import catalog
+from workbench.models.known import catalog
 
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"

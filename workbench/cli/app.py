@@ -1,0 +1,115 @@
+"""The `workbench` command: its verbs, and what every one of them does on errors and on Ctrl-C."""
+
+import importlib.metadata
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from workbench.cli import bench, compare, doctor, encode, models, notebooks, techniques
+from workbench.errors import WorkbenchError
+
+INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+
+# typer exports this class only through its subclass
+UsageError = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="workbench",
+    help="Make neural-network weights smaller, and measure what that costs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
+app.command("techniques")(techniques.techniques)
+app.command("encode")(encode.encode)
+app.command("compare")(compare.compare)
+app.add_typer(bench.app, name="bench")
+app.command("lab")(notebooks.lab)
+app.command("dashboards")(notebooks.dashboards)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"workbench {importlib.metadata.version('ternary-workbench')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run the command line and leave the process with its exit status.
+
+    0: done. 1: an error that a line on standard error tells. 2: wrong usage, told likewise.
+    130: Ctrl-C.
+    """
+    warnings.showwarning = _show_warning
+    status = _status()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_quietly()
+    sys.exit(status)
+
+
+def _status() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except UsageError as error:
+        return _complain(_usage(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `workbench ... | head` has read enough
+        _close_quietly()
+        return 0
+    except Exception as error:
+        if os.environ.get("WORKBENCH_DEBUG", "0") not in ("", "0"):
+            raise
+        return _complain(_sentence(error), 1)
+
+
+def _usage(error: Exception) -> str:
+    """What was wrong with the arguments, and where to look."""
+    said = error.format_message() or "a command is missing"
+    context = error.ctx
+    return f"{said.rstrip('.')} (see {context.command_path} --help)" if context else said
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}); take fewer or smaller tensors with --tensors"
+    return f"{type(error).__name__}: {error} (a fault of the workbench; WORKBENCH_DEBUG=1 shows it)"
+
+
+def _complain(sentence: str, status: int) -> int:
+    print("error:", " ".join(sentence.split()), file=sys.stderr)
+    return status
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print("warning:", " ".join(str(message).split()), file=sys.stderr)
+
+
+def _close_quietly() -> None:
+    """Nobody reads standard output any more: nor shall Python complain when it flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,104 @@
+"""Arguments that several verbs share, and how their text is read."""
+
+import json
+import re
+from typing import Annotated
+
+import typer
+
+from workbench.errors import WorkbenchError
+
+SHAPE = re.compile(r"(\d+)x(\d+)")
+
+
+def catalog_names() -> list[str]:
+    """Model names, for shell completion."""
+    from workbench.models.known import catalog
+
+    return list(catalog())
+
+
+def technique_names() -> list[str]:
+    """Technique names, for shell completion."""
+    from workbench.techniques.base import techniques
+
+    return list(techniques())
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A name (see `workbench models list`), or a .gguf file, a .safetensors file or a "
+        "folder of them.",
+        autocompletion=catalog_names,
+    ),
+]
+Tensors = Annotated[
+    str,
+    typer.Option(help="Which matrices: shell patterns, separated by commas.", metavar="GLOB"),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of our kernels.")]
+
+
+def read_technique(text: str):
+    """The technique that ``name`` or ``name:key=value,key=value`` stands for.
+
+    A value is a number, true, false or none; anything else is a word.
+
+    Raises
+    ------
+    WorkbenchError
+        Unknown name or parameter, or a value that is not allowed.
+    """
+    from workbench.techniques.base import technique
+
+    name, _, rest = text.partition(":")
+    parameters = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key.isidentifier():
+            raise WorkbenchError(f"--technique {text!r}: {part!r} is not of the form key=value")
+        if key in parameters:
+            raise WorkbenchError(f"--technique {text!r}: {key!r} is given twice")
+        parameters[key] = read_value(value)
+    return technique(name, **parameters)
+
+
+def read_value(text: str) -> int | float | bool | str | None:
+    """A number, true, false, none, or else the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        value = json.loads(text.lower())
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
+
+
+def split(text: str) -> list[str]:
+    """What stands between commas."""
+    return [part.strip() for part in text.split(",")]
+
+
+def read_shapes(text: str) -> list[tuple[int, int]]:
+    """``2048x2048,4096x4096`` as rows and columns."""
+    shapes = []
+    for part in split(text):
+        found = SHAPE.fullmatch(part)
+        if found is None or 0 in (shape := tuple(map(int, found.groups()))):
+            raise WorkbenchError(
+                f"--shape {part!r} is not ROWSxCOLS, such as 2048x2048, with both above 0"
+            )
+        shapes.append(shape)
+    return shapes
+
+
+def read_counts(text: str, option: str) -> list[int]:
+    """``1,2`` as positive integers."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise WorkbenchError(f"{option} {text!r} is not a list of positive integers, such as 1,2")
+    return counts

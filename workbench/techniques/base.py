@@ -203,12 +203,14 @@ def _sentence(error: ValidationError, cls: type[Technique]) -> str:
     """A pydantic report as one sentence that names argument, value and what is allowed."""
     parts = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "parameters"
+        where = ".".join(str(part) for part in item["loc"])
+        said = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             allowed = ", ".join(cls.model_fields) or "none"
             parts.append(f"it has no parameter {where!r} (it has: {allowed})")
+        elif not where:  # parameters that do not go together; the sentence names them
+            parts.append(said)
         else:
-            said = item["msg"].removeprefix("Value error, ")
             parts.append(f"{where}={item['input']!r} is not allowed: {said[0].lower()}{said[1:]}")
     return "; ".join(parts)
 
@@ -282,6 +284,7 @@ class Encoded:
                 raise WorkbenchError("x holds NaN or infinity; activations must be finite")
         tokens = np.ascontiguousarray(x.reshape(self.shape[1], -1).T)
         y = self.technique.multiply(self.arrays, self.shape, tokens, threads)
+        y = y.astype(np.float32, copy=False)
         return y[0] if x.ndim == 1 else np.ascontiguousarray(y.T)
 
     def save(self, path: str | os.PathLike) -> int:

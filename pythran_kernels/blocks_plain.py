@@ -32,6 +32,10 @@ def copy_single(x, threads, out):
 # pythran export convert(int16[:], int, float32[:])
 # pythran export convert(int32[:], int, float32[:])
 # pythran export convert(int64[:], int, float32[:])
+# pythran export convert(uint8[:], int, float32[:])
+# pythran export convert(uint16[:], int, float32[:])
+# pythran export convert(uint32[:], int, float32[:])
+# pythran export convert(uint64[:], int, float32[:])
 def convert(x, threads, out):
     """Numbers of any other type, rounded to the nearest float32."""
     # omp parallel for num_threads(threads)

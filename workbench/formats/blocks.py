@@ -24,8 +24,8 @@ class BlockType:
 
     Attributes
     ----------
-    id : int
-        Type number in a GGUF file.
+    id : int or None
+        Type number in a GGUF file; None: only safetensors has it.
     elements : int
         Weights in a block; a row is a whole number of blocks.
     bytes : int
@@ -36,7 +36,7 @@ class BlockType:
         Where `encode_blocks` writes it: byte offsets of the float16 numbers in a block.
     """
 
-    id: int
+    id: int | None
     elements: int
     bytes: int
     kernels: str = ""
@@ -55,13 +55,13 @@ BLOCKS = {
     "Q5_0": BlockType(6, 32, 22, "blocks_simple"),
     "Q5_1": BlockType(7, 32, 24, "blocks_simple"),
     "Q8_0": BlockType(8, 32, 34, "blocks_simple", scales=(0,)),
-    "Q8_1": BlockType(9, 32, 36),  # of activations; no file has it
+    "Q8_1": BlockType(9, 32, 36),  # of activations; not decoded
     "Q2_K": BlockType(10, 256, 84, "blocks_super"),
     "Q3_K": BlockType(11, 256, 110, "blocks_super"),
     "Q4_K": BlockType(12, 256, 144, "blocks_super"),
     "Q5_K": BlockType(13, 256, 176, "blocks_super"),
     "Q6_K": BlockType(14, 256, 210, "blocks_super"),
-    "Q8_K": BlockType(15, 256, 292),  # of activations; no file has it
+    "Q8_K": BlockType(15, 256, 292),  # of activations; not decoded
     "IQ2_XXS": BlockType(16, 256, 66),
     "IQ2_XS": BlockType(17, 256, 74),
     "IQ3_XXS": BlockType(18, 256, 98),
@@ -85,10 +85,36 @@ BLOCKS = {
     "NVFP4": BlockType(40, 64, 36),
     "Q1_0": BlockType(41, 128, 18, "blocks_ternary"),
     "Q2_0": BlockType(42, 64, 18, "blocks_ternary", scales=(0,)),
+    "BOOL": BlockType(None, 1, 1, "blocks_plain"),
+    "U8": BlockType(None, 1, 1, "blocks_plain"),
+    "U16": BlockType(None, 1, 2, "blocks_plain"),
+    "U32": BlockType(None, 1, 4, "blocks_plain"),
+    "U64": BlockType(None, 1, 8, "blocks_plain"),
 }
 ENCODABLE = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "TQ1_0", "TQ2_0", "Q2_0")
-NUMBERS = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
+SIGNED = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
+UNSIGNED = {"BOOL": "<u1", "U8": "<u1", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
+NUMBERS = SIGNED | UNSIGNED
 VANISHING = np.float32(2**-96)  # smaller weights have no float16 scale, and 1 / scale overflows
+
+
+def row_bytes(name: str, cols: int) -> int:
+    """Bytes of a row of `cols` weights.
+
+    Raises
+    ------
+    WorkbenchError
+        Unknown name, or `cols` is no whole number of blocks.
+    """
+    if name not in BLOCKS:
+        raise WorkbenchError(f"no block format is called {name!r}; there are {', '.join(BLOCKS)}")
+    block = BLOCKS[name]
+    if cols < 1 or cols % block.elements:
+        raise WorkbenchError(
+            f"rows of {cols} weights do not divide into {name} blocks of {block.elements}; pad "
+            "them to a multiple"
+        )
+    return block.row_bytes(cols)
 
 
 def decode_blocks(
@@ -121,14 +147,14 @@ def decode_blocks(
     WorkbenchError
         Unknown name, `cols` that does not divide into blocks, or `raw` of another width.
     """
-    block = _block(name, cols)
+    width = row_bytes(name, cols)
+    block = BLOCKS[name]
     raw = np.asarray(raw)
     if raw.dtype != np.uint8:
         raise TypeError(f"raw is {raw.dtype}, but must be uint8")
-    if raw.ndim != 2 or raw.shape[1] != block.row_bytes(cols):
+    if raw.ndim != 2 or raw.shape[1] != width:
         raise WorkbenchError(
-            f"raw has shape {raw.shape}, but {cols} weights a row in {name} take "
-            f"(rows, {block.row_bytes(cols)})"
+            f"raw has shape {raw.shape}, but {cols} weights a row in {name} take (rows, {width})"
         )
     threads = kernels.cores() if threads is None else threads
     if threads < 1:
@@ -184,7 +210,8 @@ def encode_blocks(
         raise WorkbenchError(
             f"weights have shape {weights.shape}, but must have two axes (rows, cols), none empty"
         )
-    block = _block(name, weights.shape[1])
+    row_bytes(name, weights.shape[1])
+    block = BLOCKS[name]
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, refused below
         weights = np.ascontiguousarray(weights, dtype="<f4")
     if not np.isfinite(weights).all():
@@ -197,18 +224,6 @@ def encode_blocks(
         raw = _q2_0(weights) if name == "Q2_0" else _encode_by_library(name, weights)
     _check_scales(name, block, raw)
     return raw
-
-
-def _block(name: str, cols: int) -> BlockType:
-    if name not in BLOCKS:
-        raise WorkbenchError(f"no block format is called {name!r}; there are {', '.join(BLOCKS)}")
-    block = BLOCKS[name]
-    if cols < 1 or cols % block.elements:
-        raise WorkbenchError(
-            f"rows of {cols} weights do not divide into {name} blocks of {block.elements}; pad "
-            "them to a multiple"
-        )
-    return block
 
 
 def _decode_numbers(module, name, raw, threads, out) -> None:

@@ -66,7 +66,7 @@ class Metadata(Mapping):
     def __getitem__(self, key: str):
         entry = self.entries[key]
         if entry.kind == STRING:
-            strings = self._strings(key, entry)
+            strings = [self._decoded(key, *span) for span in self._spans(entry)]
             return strings if entry.is_array else strings[0]
         values = np.frombuffer(
             self._cursor.bytes, NUMBERS[entry.kind][1], entry.count, entry.position
@@ -80,19 +80,26 @@ class Metadata(Mapping):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def _strings(self, key: str, entry: Entry) -> list[str]:
-        data, position, strings = self._cursor.bytes, entry.position, []
+    def encoded(self, key: str) -> bytes | list[bytes]:
+        """A string or an array of strings as the bytes in the file, UTF-8 or not."""
+        data, entry = self._cursor.bytes, self.entries[key]
+        strings = [bytes(data[begin:end]) for begin, end in self._spans(entry)]
+        return strings if entry.is_array else strings[0]
+
+    def _spans(self, entry: Entry) -> Iterator[tuple[int, int]]:
+        data, position = self._cursor.bytes, entry.position
         for _ in range(entry.count):
             (length,) = unpack_from("<Q", data, position)
-            position += 8
-            try:
-                strings.append(str(data[position : position + length], "utf-8"))
-            except UnicodeDecodeError as error:
-                raise self._cursor.fail(
-                    f"the value of {key!r} is not UTF-8", position + error.start
-                ) from None
-            position += length
-        return strings
+            yield position + 8, position + 8 + length
+            position += 8 + length
+
+    def _decoded(self, key: str, begin: int, end: int) -> str:
+        try:
+            return str(self._cursor.bytes[begin:end], "utf-8")
+        except UnicodeDecodeError as error:
+            raise self._cursor.fail(
+                f"the value of {key!r} is not UTF-8", begin + error.start
+            ) from None
 
 
 def read_metadata(cursor: Cursor, count: int) -> Metadata:

@@ -1,0 +1,225 @@
+"""GGUF out, by gguf-py's writer: new files, and copies with some tensors replaced."""
+
+import os
+from collections.abc import Mapping
+from struct import pack
+
+import gguf
+import numpy as np
+from gguf import GGUFValueType
+
+from workbench.errors import WorkbenchError
+from workbench.formats.blocks import BLOCKS, encode_blocks
+from workbench.formats.gguf_file import ALIGNMENTS, GGUFFile, open_gguf
+from workbench.formats.gguf_metadata import ARRAY, LONGEST_KEY, NUMBERS, STRING, Metadata
+from workbench.formats.gguf_tensors import LONGEST_NAME, MOST_DIMENSIONS
+from workbench.formats.tensor import Tensor
+from workbench.formats.writing import replacing
+
+PLAIN = {"f2": "F16", "f4": "F32", "f8": "F64", "i1": "I8", "i2": "I16", "i4": "I32", "i8": "I64"}
+KINDS = {np.dtype("?" if name == "bool" else code): kind for kind, (name, code) in NUMBERS.items()}
+INTEGERS = [np.dtype(code) for code in ("<u4", "<i4", "<i8", "<u8")]
+SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
+
+
+def write_gguf(
+    path: str | os.PathLike,
+    tensors: Mapping[str, np.ndarray | Tensor],
+    metadata: Mapping,
+) -> None:
+    """Write a GGUF file (version 3), through a temporary sibling.
+
+    Parameters
+    ----------
+    path : path
+    tensors : mapping
+        Arrays of floats or signed integers, stored as they are (F16, F32, F64, I8 to I64), and
+        tensors that are encoded already (`Tensor.of`, or tensors of an open file).
+    metadata : mapping
+        That of an open GGUF file keeps its types. Of others NumPy numbers and arrays keep theirs;
+        an int becomes uint32, or int32, int64, uint64 where only that holds it, a float float32;
+        lists the same, but of ints int32 first. "general.alignment" is obeyed.
+
+    Raises
+    ------
+    TypeError
+        A value or an array of a type that GGUF lacks.
+    WorkbenchError
+        A name, a shape or a value that the format or llama.cpp does not allow, or a file that
+        cannot be written.
+    """
+    _write(path, tensors, _entries(metadata))
+
+
+def export_gguf(
+    source: str | os.PathLike | GGUFFile,
+    path: str | os.PathLike,
+    replacements: Mapping[str, str | np.ndarray | Tensor],
+    metadata: Mapping | None = None,
+) -> None:
+    """Copy a GGUF file with some tensors replaced; every other tensor stays byte for byte.
+
+    Parameters
+    ----------
+    source : path or GGUFFile
+        Of a split model any part; the copy is one file.
+    path : path
+        May be the source's.
+    replacements : mapping
+        By tensor name: the name of a block format to encode the tensor in, an array of floats
+        (stored as it is), or an encoded `Tensor`. The shape must stay.
+    metadata : mapping, optional
+        Entries to add or to change, typed as in `write_gguf`.
+
+    Raises
+    ------
+    WorkbenchError
+        An unknown tensor, another shape, or a type that llama.cpp could not load there: rows that
+        do not divide into blocks, or a vector in blocks.
+    """
+    file = source if isinstance(source, GGUFFile) else open_gguf(source)
+    unknown = next((name for name in replacements if name not in file), None)
+    if unknown is not None:
+        raise WorkbenchError(f"replacements names {unknown!r}, which {file.path} does not hold")
+    tensors = {
+        name: _replaced(tensor, replacements[name]) if name in replacements else tensor
+        for name, tensor in file.items()
+    }
+    _write(path, tensors, _entries(file.metadata) | _entries(metadata or {}))
+
+
+def _replaced(old: Tensor, new: str | np.ndarray | Tensor) -> Tensor:
+    if isinstance(new, str):
+        cols = old.shape[-1]
+        new = Tensor.of(old.name, new, encode_blocks(new, old.read().reshape(-1, cols)), old.shape)
+    elif not isinstance(new, Tensor):
+        new = _plain(old.name, new)
+    if new.shape != old.shape:
+        raise WorkbenchError(
+            f"tensor {old.name!r} has shape {old.shape}, so it cannot be replaced by {new.shape}"
+        )
+    if len(new.shape) == 1 and BLOCKS[new.quant].elements > 1:
+        raise WorkbenchError(
+            f"tensor {old.name!r} is a vector, which llama.cpp does not load as {new.quant}; F32 "
+            "is what it loads"
+        )
+    return new
+
+
+def _plain(name: str, array: np.ndarray) -> Tensor:
+    array = np.asarray(array)
+    if array.dtype.str[1:] not in PLAIN:
+        raise TypeError(f"tensor {name!r} is {array.dtype}; GGUF holds {', '.join(PLAIN.values())}")
+    if array.ndim == 0:
+        raise WorkbenchError(f"tensor {name!r} has no axis, but must have 1 to {MOST_DIMENSIONS}")
+    array = np.ascontiguousarray(array, dtype="<" + array.dtype.str[1:])
+    raw = array.reshape(-1).view(np.uint8)
+    return Tensor(name, array.shape, PLAIN[array.dtype.str[1:]], raw.size, raw)
+
+
+def _write(path, tensors, entries: dict) -> None:
+    writer = _Writer(None, arch="")
+    writer.kv_data = [{}]  # it has put the architecture there already
+    writer.data_alignment = _alignment(entries)
+    for key, (value, kind, element) in entries.items():
+        writer.add_key_value(key, value, kind, element)
+    for name, tensor in tensors.items():
+        tensor = tensor if isinstance(tensor, Tensor) else _plain(name, tensor)
+        _check(name, tensor)
+        # as int8: of uint8 arrays gguf-py takes the shape to be in bytes
+        stored, number = tensor.stored().view(np.int8), BLOCKS[tensor.quant].id
+        writer.add_tensor(name, stored, raw_shape=tensor.shape, raw_dtype=number)
+    with replacing(path) as temporary:
+        try:
+            writer.write_header_to_file(temporary)
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
+
+
+class _Writer(gguf.GGUFWriter):
+    """gguf-py's writer, which refuses empty arrays though the format has them."""
+
+    def _pack_val(self, val, vtype, add_vtype, sub_type=None):
+        if vtype == GGUFValueType.ARRAY and len(val) == 0:
+            return pack("<IIQ", vtype, sub_type, 0)
+        return super()._pack_val(val, vtype, add_vtype, sub_type)
+
+
+def _check(name: str, tensor: Tensor) -> None:
+    if tensor.quant not in BLOCKS or BLOCKS[tensor.quant].id is None:
+        raise WorkbenchError(f"tensor {name!r} is {tensor.quant}, a type that GGUF lacks")
+    if not 1 <= len(name.encode()) <= LONGEST_NAME or not name.isprintable():
+        raise WorkbenchError(
+            f"tensor name {name!r} must have 1 to {LONGEST_NAME} bytes, all printable"
+        )
+    if not 1 <= len(tensor.shape) <= MOST_DIMENSIONS or 0 in tensor.shape:
+        raise WorkbenchError(
+            f"tensor {name!r} has shape {tensor.shape}, but must have 1 to {MOST_DIMENSIONS} axes, "
+            "none empty"
+        )
+
+
+def _alignment(entries: dict) -> int:
+    value, kind, _ = entries.get("general.alignment", (32, GGUFValueType.UINT32, None))
+    if kind != GGUFValueType.UINT32 or value not in ALIGNMENTS:
+        raise WorkbenchError(
+            f"general.alignment is {value!r}, but must be a power of two from {ALIGNMENTS[0]} to "
+            f"{ALIGNMENTS[-1]}"
+        )
+    return value
+
+
+def _entries(metadata: Mapping) -> dict[str, tuple]:
+    """(value, type, type of elements or None) by key, as gguf-py's writer takes them."""
+    if isinstance(metadata, Metadata):
+        return {key: _as_in_file(metadata, key) for key in metadata if key not in SPLIT_KEYS}
+    for key in metadata:
+        printable = isinstance(key, str) and key.isprintable()
+        if not printable or not 1 <= len(key.encode()) <= LONGEST_KEY:
+            raise WorkbenchError(f"metadata key {key!r} must be 1 to {LONGEST_KEY} printable bytes")
+    return {key: _typed(key, value) for key, value in metadata.items()}
+
+
+def _as_in_file(metadata: Metadata, key: str) -> tuple:
+    entry = metadata.entries[key]
+    kind = GGUFValueType(entry.kind)
+    value = metadata.encoded(key) if entry.kind == STRING else metadata[key]
+    if not entry.is_array:
+        return value, kind, None
+    return value if entry.kind == STRING else value.tolist(), GGUFValueType(ARRAY), kind
+
+
+def _typed(key: str, value) -> tuple:
+    if isinstance(value, str):
+        return value, GGUFValueType.STRING, None
+    if isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value):
+        return list(value), GGUFValueType.ARRAY, GGUFValueType.STRING
+    array = np.asarray(value)
+    if not isinstance(value, np.ndarray | np.generic):
+        array = _narrowed(array)
+    if array is None or array.dtype.newbyteorder("<") not in KINDS or array.ndim > 1:
+        raise TypeError(
+            f"metadata {key!r} is {value!r}, but must be a number, a bool, a str or a list of one "
+            "kind of them"
+        )
+    kind = GGUFValueType(KINDS[array.dtype.newbyteorder("<")])
+    if array.ndim == 0:
+        return array.item(), kind, None
+    return array.tolist(), GGUFValueType.ARRAY, kind
+
+
+def _narrowed(array: np.ndarray) -> np.ndarray | None:
+    """Python numbers in the type that GGUF files use for them; None where there is none."""
+    if array.dtype.kind == "b":
+        return array
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind not in "iu" or array.size == 0:
+        return None
+    first = INTEGERS if array.ndim == 0 else [INTEGERS[1], *INTEGERS]
+    for dtype in first:
+        if np.iinfo(dtype).min <= array.min() and array.max() <= np.iinfo(dtype).max:
+            return array.astype(dtype)
+    return None

@@ -1,0 +1,109 @@
+"""What the checks measure on: matrices and trits of a real model, and random stand-ins for them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from workbench import ternary
+from workbench.errors import WorkbenchError
+from workbench.models import Weights, activations
+
+TRITS = np.array([-1, 0, 1], np.int8)
+IID = (0.28, 0.44, 0.28)  # the distribution that seed 000 states for BitNet's weights
+SMALLEST = 64  # rows or columns below which a matrix is not a layer
+TABLES = ("embd", "embed", "wte", "wpe", "lm_head", "output.weight")  # rows are tokens, not outputs
+
+
+def names(weights) -> list[str]:
+    """Names of a model's linear layers.
+
+    Raises
+    ------
+    WorkbenchError
+        It has none.
+    """
+    found = [
+        name
+        for name, tensor in weights.items()
+        if len(tensor.shape) == 2
+        and min(tensor.shape) >= SMALLEST
+        and not any(part in name for part in TABLES if name != f"blk.{part}")
+    ]
+    if not found:
+        raise WorkbenchError(
+            f"a model with a weight matrix of at least {SMALLEST} x {SMALLEST} besides its "
+            "token tables"
+        )
+    return found
+
+
+def matrices(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
+    """The linear layers of a model as float32; of a large model, evenly spread rows of them.
+
+    Parameters
+    ----------
+    weights : Weights
+    most : int
+        About how many weights to return at most.
+    """
+    chosen = names(weights)
+    total = sum(int(np.prod(weights[name].shape)) for name in chosen)
+    step = max(1, -(-total // most))
+    return {name: weights[name].read()[::step] for name in chosen}
+
+
+def trits(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
+    """The linear layers rounded to int8 {-1, 0, +1} as BitNet b1.58 does: one absmean a matrix.
+
+    A matrix that holds only {-s, 0, +s} keeps its trits.
+    """
+    return {
+        name: ternary.quantize(matrix, "absmean", scale="tensor").codes
+        for name, matrix in matrices(weights, most).items()
+    }
+
+
+def is_ternary(matrix: np.ndarray) -> bool:
+    """Whether each row holds only {-s, 0, +s}."""
+    magnitudes = np.abs(matrix)
+    largest = magnitudes.max(axis=1, keepdims=True)
+    return bool(((magnitudes == 0) | (magnitudes == largest)).all() and (magnitudes == 0).any())
+
+
+def shuffled_rows(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same values in every row, in random order."""
+    return rng.permuted(matrix, axis=1)
+
+
+def iid_trits(shape, rng: np.random.Generator, p=IID) -> np.ndarray:
+    """Independent trits with P(-1), P(0), P(+1) = `p`; int8."""
+    return rng.choice(TRITS, size=shape, p=p)
+
+
+def groups_of_16(codes: np.ndarray) -> np.ndarray:
+    """Neighbours along the rows in 16s, int8 (groups, 16); what is left over is dropped."""
+    kept = codes[:, : codes.shape[1] // 16 * 16]
+    return kept.reshape(-1, 16)
+
+
+def recorded_inputs(weights) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Layers whose inputs were recorded on a text: name, matrix, float32 (tokens, cols).
+
+    Raises
+    ------
+    WorkbenchError
+        No layer has any: only the bundled slice and the model it is cut from do.
+    """
+    found = False
+    for name in names(weights):
+        x = activations(weights, name) if isinstance(weights, Weights) else None
+        if x is not None:
+            found = True
+            yield name, weights[name].read(), x
+    if not found:
+        raise WorkbenchError("a model with recorded activations (smollm2-slice has them)")
+
+
+def to_int8(x: np.ndarray) -> np.ndarray:
+    """Activations (tokens, cols) as int8, 127 for the largest magnitude of each token."""
+    return ternary.quantize_activations(np.ascontiguousarray(x, np.float32))[0]

@@ -150,8 +150,8 @@ class _Scales:
             low = nonzero.reshape(-1, cols).min(axis=1)
             high = magnitudes.reshape(-1, cols).max(axis=1)
             if name == "tensor":
-                self.smallest = min(self.smallest, low.min())
-                self.largest = max(self.largest, high.max())
+                self.smallest = np.minimum(self.smallest, low.min())  # keeps a NaN, unlike min
+                self.largest = np.maximum(self.largest, high.max())
                 fits = self.smallest == self.largest or self.largest == 0
             else:
                 fits = ((low == high) | (high == 0)).all()

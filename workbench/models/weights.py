@@ -58,14 +58,19 @@ class Weights(Mapping[str, Tensor]):
         return f"<Weights {self.name!r}: {self.architecture}, {len(self)} tensors>"
 
 
-def open_model(path_or_name: str | os.PathLike) -> Weights:
+def open_model(
+    path_or_name: str | os.PathLike, *, weight_scale: str | None = None, i2_s: str = "x86"
+) -> Weights:
     """Open a model of the catalog, or a file or folder of your own.
 
     Parameters
     ----------
     path_or_name : str or path
-        A name from `catalog()`; a .gguf or .safetensors file (the first part, where a GGUF model
-        is split); or a folder that holds one model.
+        A name from `catalog()`; a .gguf or .safetensors file (any part, where a GGUF model is
+        split), an index of safetensors; or a folder that holds one model.
+    weight_scale, i2_s : str, optional
+        What packed BitNet files do not say; see `open_safetensors` and `open_gguf`. By default
+        config.json tells the first.
 
     Raises
     ------
@@ -82,28 +87,17 @@ def open_model(path_or_name: str | os.PathLike) -> Weights:
             raise WorkbenchError(
                 f"the model {entry.name!r} {state}: run `workbench models fetch {entry.name}`"
             )
-        return _open_path(entry.path, entry.name)
+        return _open_gguf(entry.path, entry.name, i2_s)
     path = Path(path_or_name).expanduser()
     if not path.exists():
         raise WorkbenchError(
             f"{os.fspath(path_or_name)!r} is neither a file or folder nor a model of the catalog "
             f"({', '.join(known)})"
         )
-    return _open_path(path, path.name)
-
-
-def _open_path(path: Path, name: str) -> Weights:
-    if path.is_dir():
-        path = _model_in(path)
-    if _is_gguf(path):
-        metadata, tensors = _read_gguf(path)
-        architecture = metadata.get("general.architecture")
-    else:
-        metadata, tensors = _read_safetensors(path)
-        architecture = metadata.get("model_type")
-    if not isinstance(architecture, str):
-        architecture = "unknown"
-    return Weights(name, path, architecture, metadata, tensors)
+    file = _model_in(path) if path.is_dir() else path
+    if _is_gguf(file):
+        return _open_gguf(file, path.name, i2_s)
+    return _open_safetensors(file, path.name, weight_scale)
 
 
 def _model_in(folder: Path) -> Path:
@@ -113,9 +107,7 @@ def _model_in(folder: Path) -> Path:
     for pattern in ("*.safetensors", "*.gguf"):
         found = sorted(folder.glob(pattern))
         splits = [SPLIT.fullmatch(path.name) for path in found]
-        if splits and all(splits) and len({split["stem"] for split in splits}) == 1:
-            return found[0]
-        if len(found) == 1:
+        if len(found) == 1 or (splits and all(splits) and len({s["stem"] for s in splits}) == 1):
             return found[0]
         if found:
             names = ", ".join(path.name for path in found)
@@ -128,61 +120,43 @@ def _is_gguf(path: Path) -> bool:
     if not path.is_file():
         raise WorkbenchError(f"{path}: not a regular file")
     with open(path, "rb") as file:
-        start = file.read(4)
-    return start == b"GGUF" or path.suffix == ".gguf"
+        return file.read(4) == b"GGUF" or path.suffix == ".gguf"
 
 
-def _read_gguf(path: Path) -> tuple[Mapping, Mapping[str, Tensor]]:
-    split = SPLIT.fullmatch(path.name)
-    if split is None:
-        file = open_gguf(path)
-        return file.metadata, file
-    parts = int(split["parts"])
-    files = []
-    for part in range(1, parts + 1):
-        sibling = path.with_name(f"{split['stem']}-{part:05d}-of-{split['parts']}.gguf")
-        if not sibling.exists():
-            raise WorkbenchError(f"{path}: part {part} of {parts} is missing ({sibling.name})")
-        files.append(open_gguf(sibling))
-    return files[0].metadata, _merged(path, files)
+def _open_gguf(path: Path, name: str, i2_s: str) -> Weights:
+    file = open_gguf(path, i2_s=i2_s)
+    architecture = file.metadata.get("general.architecture")
+    return Weights(name, path, _word(architecture), file.metadata, file)
 
 
-def _read_safetensors(path: Path) -> tuple[Mapping, Mapping[str, Tensor]]:
-    config = _json(path.with_name(CONFIG)) if path.with_name(CONFIG).is_file() else {}
-    if path.suffix != ".json":
-        file = open_safetensors(path)
-        return {**config, **file.metadata}, file
-    index = _json(path)
-    places = index.get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(p, str) for p in places.values()):
-        raise FormatError(path, 0, "its 'weight_map' does not map tensors to files")
-    files = []
-    for name in sorted(set(places.values())):
-        if Path(name).name != name:  # an index has no business outside its folder
-            raise FormatError(path, 0, f"it points to {name!r}, which is outside its folder")
-        if not path.with_name(name).is_file():
-            raise WorkbenchError(f"{path}: the file {name} that it names is missing")
-        files.append(open_safetensors(path.with_name(name)))
-    tensors = _merged(path, files)
-    if missing := sorted(set(places) - set(tensors)):
-        raise FormatError(path, 0, f"it names the tensor {missing[0]!r}, which no file holds")
-    return config, tensors
+def _open_safetensors(path: Path, name: str, weight_scale: str | None) -> Weights:
+    config = _read_config(path.with_name(CONFIG))
+    file = open_safetensors(path, weight_scale=weight_scale or _weight_scale(config))
+    return Weights(name, path, _word(config.get("model_type")), config | file.metadata, file)
 
 
-def _merged(path: Path, files: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for file in files:
-        if twice := sorted(set(file) & set(tensors)):
-            raise FormatError(path, 0, f"the tensor {twice[0]!r} is in two of its files")
-        tensors.update(file)
-    return tensors
-
-
-def _json(path: Path) -> dict:
+def _read_config(path: Path) -> dict:
+    """What Hugging Face's config.json beside a file says; nothing where there is none."""
+    if not path.is_file():
+        return {}
     try:
-        content = json.loads(path.read_bytes())
+        config = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise FormatError(path, getattr(error, "pos", 0), f"not valid JSON ({error})") from None
-    if not isinstance(content, dict):
+        raise FormatError(path, getattr(error, "pos", 0), "not JSON that can be read") from None
+    if not isinstance(config, dict):
         raise FormatError(path, 0, "not a JSON object")
-    return content
+    return config
+
+
+def _weight_scale(config: dict) -> str | None:
+    """What the layer class of a packed BitNet model does with its scales."""
+    quantization = config.get("quantization_config")
+    if not isinstance(quantization, dict) or quantization.get("quant_method") != "bitnet":
+        return None
+    # transformers' default, and all there was before the key existed
+    layer = quantization.get("linear_class", "bitlinear")
+    return {"bitlinear": "divide", "autobitlinear": "multiply"}.get(layer)
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else "unknown"

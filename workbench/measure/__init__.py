@@ -15,8 +15,8 @@ __all__ = ["Report", "compare", "measure", "pareto"]
 class _Measure(types.ModuleType):
     # the public API has the function where the import system puts the package: be both
     def __call__(self, *args, **kwargs):
+        """`workbench.measure.report.measure`."""
         return measure(*args, **kwargs)
 
 
-_Measure.__call__.__doc__ = measure.__doc__
 sys.modules[__name__].__class__ = _Measure

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from workbench.measure.error import relative_mse
 from workbench.techniques.base import technique
 
-GROUPS = (None, 128, 32)
+SHARING = ({"scale": "tensor"}, {}, {"group": 128}, {"group": 32})  # {}: a scale a row
 MOST_BITS = 8
 EXACT = 1e-16  # a relative error below float32's own rounding, which has no useful logarithm
 
@@ -16,10 +16,10 @@ EXACT = 1e-16  # a relative error below float32's own rounding, which has no use
 class PlainRounding:
     """Uniform rounding of one matrix, as a curve of error over bytes.
 
-    Its points are `uniform` at 2 to 8 bits, symmetric and asymmetric, with a float16 scale a row
-    or a group of 128 or 32 and the range of least squared error; and storing nothing at all, which
-    leaves the error 1. Between two points that no other beats in both, the logarithm of the error
-    is interpolated; beyond the last, the error stays.
+    Its points are `uniform` at 2 to 8 bits, symmetric and asymmetric, with a float16 scale for the
+    matrix, a row, or a group of 128 or 32, and the range of least squared error; and storing
+    nothing at all, which leaves the error 1. Between the two nearest points that no other beats in
+    bytes and error both, the logarithm of the error is interpolated; beyond the last it stays.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class PlainRounding:
     def rel_mse(self, nbytes: int) -> float:
         """Relative mean squared error that plain rounding leaves when it may take `nbytes`."""
         bits = 8 * nbytes / self.weights.size
-        # scales and headers take their share, so the nearest points may lie a few bits lower
+        # scales and headers take their share, so the nearest points may have fewer bits
         lowest = min(max(math.floor(bits) - 2, 2), MOST_BITS)
         highest = min(max(math.ceil(bits), 2), MOST_BITS)
         points = [(0, float(self.weights.any()))]
@@ -44,16 +44,15 @@ class PlainRounding:
     def _at(self, bits: int) -> list[tuple[int, float]]:
         if bits not in self._points:
             self._points[bits] = [
-                self._measured(bits, levels, group)
+                self._measured(bits=bits, levels=levels, **sharing)
                 for levels in ("symmetric", "asymmetric")
-                for group in GROUPS
+                for sharing in SHARING
             ]
         return self._points[bits]
 
-    def _measured(self, bits, levels, group):
-        encoded = technique(
-            "uniform", bits=bits, levels=levels, clip="mse", group=group, scale_type=self._type
-        ).encode(self.weights)
+    def _measured(self, **parameters):
+        plain = technique("uniform", clip="mse", scale_type=self._type, **parameters)
+        encoded = plain.encode(self.weights)
         return encoded.nbytes, relative_mse(self.weights, encoded.decode())
 
     @property
@@ -63,18 +62,17 @@ class PlainRounding:
 
 
 def interpolate(points: list[tuple[int, float]], nbytes: int) -> float:
-    """Error at `nbytes` on the lower left front of (bytes, error) points, linear in its logarithm.
+    """Error at `nbytes`, linear in its logarithm between points (bytes, error) that none beats.
 
     Examples
     --------
-    >>> round(interpolate([(0, 1.0), (100, 0.01), (100, 0.5)], 50), 3)
+    >>> round(interpolate([(0, 1.0), (100, 0.01), (100, 0.5), (200, 0.1)], 50), 3)
     0.1
     """
-    front = []
+    front: list[tuple[int, float]] = []
     for size, error in sorted(points):
         if not front or error < front[-1][1]:
             front.append((size, error))
     sizes, errors = zip(*front, strict=True)
-    logs = np.log(np.maximum(errors, EXACT))
-    value = float(np.exp(np.interp(nbytes, sizes, logs)))
-    return value if value > 2 * EXACT else 0.0
+    error = math.exp(np.interp(nbytes, sizes, np.log(np.maximum(errors, EXACT))))
+    return error if error > 2 * EXACT else 0.0

@@ -15,6 +15,7 @@ for _module in pkgutil.iter_modules(__path__):
 class _Techniques(types.ModuleType):
     # the public API has the function where the import system puts the package: be both
     def __call__(self):
+        """`workbench.techniques.base.techniques`."""
         return self.base.techniques()
 
 

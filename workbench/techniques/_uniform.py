@@ -11,8 +11,9 @@ from workbench.groups import Scale, check_grouping, from_lines, scales_shape, sp
 from workbench.techniques._arrays import FloatType, narrow
 from workbench.techniques.base import Technique
 
-# candidate ranges as parts of the one that covers every weight; 0.95^60 is 4.6 %
-SHRINKS = (0.95 ** np.arange(61)).astype(np.float32)
+# candidate ranges as parts of the one that covers every weight, down to 1 %: a few outliers may
+# lie a hundred times as far out as the rest
+SHRINKS = (0.93 ** np.arange(64)).astype(np.float32)
 
 
 class UniformRounding(Technique):
@@ -24,7 +25,7 @@ class UniformRounding(Technique):
         description="2^bits - 1 levels around zero, or 2^bits levels from the lowest weight up",
     )
     clip: Literal["max", "mse"] = Field(
-        "max",
+        "mse",
         description="levels cover every weight, or the range with the least squared error",
     )
     scale: Scale = Field("row", description="what shares a scale: a row or the whole matrix")

@@ -39,7 +39,7 @@ class EntropyUniform(UniformRounding, id="entropy-uniform"):
     >>> bool((coded.decode() == plain.decode()).all())
     True
     >>> round(plain.bits_per_weight, 2), round(coded.bits_per_weight, 2)
-    (4.08, 3.61)
+    (4.08, 3.62)
     """
 
     coder: Coder = Field("range", description="what codes the codes")

@@ -14,8 +14,8 @@ class Uniform(UniformRounding, id="uniform"):
         Symmetric: weight = step * (code - (2^(bits-1) - 1)), code = 0 ... 2^bits - 2.
         Asymmetric: weight = low + step * code, code = 0 ... 2^bits - 1.
     clip : {"max", "mse"}
-        Whether the levels cover every weight, or the part of that range (of 64 between 1 % and all of
-        it) that leaves the least squared error.
+        Whether the levels cover every weight, or that part of the range, of 64 between 1 % and all
+        of it, which leaves the least squared error.
     scale : {"row", "tensor"}
     group : int or None
     scale_type : {"float32", "float16"}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workbench.cli import bench, compare, doctor, encode, models, notebooks, techniques
+from workbench.cli.output import quiet_pipe
 from workbench.errors import WorkbenchError
 
 INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
@@ -59,24 +60,19 @@ def main() -> None:
     """
     warnings.showwarning = _show_warning
     status = _status()
-    try:
+    with quiet_pipe():
         sys.stdout.flush()
-    except BrokenPipeError:
-        _close_quietly()
     sys.exit(status)
 
 
 def _status() -> int:
     try:
-        return app(standalone_mode=False) or 0
+        return app(prog_name="workbench", standalone_mode=False) or 0
     except UsageError as error:
         return _complain(_usage(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print(file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `workbench ... | head` has read enough
-        _close_quietly()
-        return 0
     except Exception as error:
         if os.environ.get("WORKBENCH_DEBUG", "0") not in ("", "0"):
             raise
@@ -108,8 +104,3 @@ def _complain(sentence: str, status: int) -> int:
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     print("warning:", " ".join(str(message).split()), file=sys.stderr)
-
-
-def _close_quietly() -> None:
-    """Nobody reads standard output any more: nor shall Python complain when it flushes it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,9 +25,8 @@ def matmul(
     as_json: AsJson = False,
 ) -> None:
     """Ternary matrix products: our kernels, NumPy, textbook variants, llama.cpp where installed."""
+    shapes = read_shapes(shape)
+    counts = read_counts(threads, "--threads"), read_counts(tokens, "--tokens")
     from workbench.measure.race import bench_matmul
 
-    rows = bench_matmul(
-        read_shapes(shape), read_counts(threads, "--threads"), read_counts(tokens, "--tokens")
-    )
-    show(rows, as_json)
+    show(bench_matmul(shapes, *counts), as_json)

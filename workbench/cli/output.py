@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,13 +35,22 @@ def show(rows: Sequence[Mapping], as_json: bool, hide: Iterable[str] = (), note:
         A line below the table.
     """
     if as_json:
-        print(json.dumps([_plain(row) for row in rows], indent=1, allow_nan=False))
-        return
-    hidden = set(hide)
-    keys = [key for key in rows[0] if key not in hidden] if rows else []
-    _table(keys, rows)
-    if note:
-        print(note)
+        text = json.dumps([_plain(row) for row in rows], indent=1, allow_nan=False)
+    else:
+        hidden = set(hide)
+        keys = [key for key in rows[0] if key not in hidden] if rows else []
+        text = _table(keys, rows) + note
+    with quiet_pipe():
+        print(text.rstrip("\n"), flush=True)
+
+
+@contextmanager
+def quiet_pipe():
+    """Let a reader such as `head` stop early; nor shall Python complain when it flushes."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read_back(parameters: Mapping) -> str:
@@ -67,7 +77,7 @@ def _plain(row: Mapping) -> dict:
     return plain
 
 
-def _table(keys: Sequence[str], rows: Sequence[Mapping]) -> None:
+def _table(keys: Sequence[str], rows: Sequence[Mapping]) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -90,7 +100,9 @@ def _table(keys: Sequence[str], rows: Sequence[Mapping]) -> None:
     if console.is_terminal and natural > shown:  # a file or a pipe is as wide as the table
         _narrow(table, console, natural - shown)
     console.width = console.measure(table).maximum
-    console.print(table)
+    with console.capture() as printed:  # rich would end the process where a reader stops early
+        console.print(table)
+    return printed.get()
 
 
 def _narrow(table, console, excess: int) -> None:

@@ -122,8 +122,8 @@ def _from_header(tensor: Tensor, zeros: float | None, ternary: str) -> TensorFac
 
 
 def _chunks(tensor: Tensor) -> Iterator[np.ndarray]:
-    rows, cols = prod(tensor.shape[:-1]), tensor.shape[-1]
-    step = max(1, CHUNK // max(cols, 1))
+    rows = prod(tensor.shape[:-1])
+    step = max(1, CHUNK * rows // max(prod(tensor.shape), 1))
     for row in range(0, rows, step):
         yield tensor.read(rows=slice(row, row + step))
 

@@ -1,0 +1,216 @@
+"""One technique on one matrix: move a control, see what becomes of the weights."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import final
+
+import ipywidgets
+import numpy as np
+import traitlets
+
+from workbench.measure.error import snr_db
+from workbench.measure.report import Report, Subject
+from workbench.models import Weights, activations
+from workbench.techniques.base import Technique
+from workbench.ui import figures, tables, theme
+from workbench.ui.controls import ModelPicker, TechniquePicker, TensorPicker
+from workbench.ui.progress import Job, Problem, shows_problems
+
+DEBOUNCE_S = 0.15
+FIRST_WAIT_S = 120.0
+NULL_NAMES = {
+    "shuffled": "same technique, weights shuffled",
+    "gaussian": "same technique, Gaussian weights",
+    "laplace": "same technique, Laplace weights",
+}
+
+
+@final
+class Explorer(ipywidgets.VBox):
+    """Pick model, matrix, technique and parameters; figures and numbers follow.
+
+    Parameters
+    ----------
+    technique : str or Technique
+        Where to start.
+    model : str or mapping
+        Name or path of a model, or a mapping of names to tensors.
+    tensor : str, optional
+        Name of the matrix to start with; the first one otherwise.
+    choices : ids, optional
+        Which techniques can be chosen; all where left out.
+
+    Attributes
+    ----------
+    technique : Technique
+        Settable.
+    tensor : str
+        Settable.
+    report : Report or None
+        Of the last finished measurement; None until there is one.
+    running : bool
+
+    Examples
+    --------
+    >>> explorer = Explorer("planar-ternary", tensor="blk.0.attn_k.weight")
+    >>> explorer.wait()
+    >>> explorer.report.technique
+    'planar-ternary'
+    """
+
+    technique = traitlets.Instance(Technique)
+    tensor = traitlets.Unicode()
+    report = traitlets.Instance(Report, allow_none=True)
+    running = traitlets.Bool(False)
+
+    def __init__(
+        self,
+        technique: str | Technique = "planar-ternary",
+        model: str | Mapping = "smollm2-slice",
+        tensor: str | None = None,
+        choices: Sequence[str] | None = None,
+    ):
+        self.models = ModelPicker(model)
+        self.tensors = TensorPicker(self.models.weights, [tensor] if tensor else [])
+        self.techniques = TechniquePicker(technique, choices)
+        self.job = Job()
+        self.problem = Problem()
+        self.numbers = tables.Numbers()
+        self._subject: tuple[object, str, Subject] | None = None
+
+        blank = np.zeros((2, 2), np.float32)
+        self.histogram = figures.live(figures.weight_histogram(blank, blank))
+        self.maps = figures.live(figures.weight_maps(blank, blank))
+
+        controls = ipywidgets.VBox([self.models, self.tensors, self.techniques])
+        controls.add_class("wb-controls")
+        results = ipywidgets.VBox([self.job, self.problem, self.numbers, self.histogram, self.maps])
+        results.add_class("wb-results")
+        columns = ipywidgets.Box([controls, results])
+        columns.add_class("wb-columns")
+        super().__init__(
+            [theme.style(), columns],
+            technique=self.techniques.technique,
+            tensor=self.tensors.tensors[0],
+        )
+        self.add_class("wb-panel")
+
+        traitlets.link((self, "technique"), (self.techniques, "technique"))
+        traitlets.dlink((self.job, "running"), (self, "running"))
+        self.models.observe(self._follow_model, "weights")
+        self.tensors.observe(self._follow_tensors, "tensors")
+        self.observe(self._follow_tensor, "tensor")
+        self.observe(lambda _: self._measure(), ["technique", "tensor"])
+        # complete before the page asks for it: what a thread sends while a dashboard page is still
+        # setting up its widgets never arrives there
+        self._measure(delay=0)
+        with suppress(TimeoutError):
+            self.wait(FIRST_WAIT_S)
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Return when figures and numbers show what the controls say.
+
+        Raises
+        ------
+        TimeoutError
+            They do not after `timeout` seconds.
+        """
+        self.job.wait(timeout)
+
+    @shows_problems
+    def _follow_model(self, change):
+        self.tensors.weights = change.new
+        self._measure()
+
+    def _follow_tensors(self, change):
+        self.tensor = change.new[0]
+
+    @traitlets.validate("tensor")
+    def _known_tensor(self, proposal):
+        self.tensors.check(proposal.value)
+        return proposal.value
+
+    def _follow_tensor(self, change):
+        self.tensors.tensors = (change.new,)
+
+    def _measure(self, delay: float = DEBOUNCE_S) -> None:
+        weights, tensor, technique = self.models.weights, self.tensor, self.technique
+        self.job.start(lambda run: self._work(run, weights, tensor, technique), delay=delay)
+
+    def _work(self, run, weights, tensor, technique) -> None:
+        run.progress(0, 4, f"reading {tensor}")
+        subject = self._subject_of(weights, tensor)
+        run.progress(1, 4, f"encoding {tensor} with {technique.id}")
+        decoded = technique.encode(subject.weights).decode()
+        run.check()
+        self._draw(subject.weights, decoded)
+        run.progress(2, 4, "measuring size and error")
+        quick = subject.report(technique, nulls=False, plain=False, timing=False)
+        run.check()
+        self._write(quick)
+        run.progress(3, 4, "measuring plain rounding and weights without structure")
+        report = subject.report(technique)
+        run.check()
+        self._write(report)
+        self.report = report
+
+    def _subject_of(self, weights, tensor) -> Subject:
+        """The matrix and its nulls, kept while only the technique changes."""
+        if self._subject is None or self._subject[0] is not weights or self._subject[1] != tensor:
+            x = activations(weights, tensor) if isinstance(weights, Weights) else None
+            matrix = weights[tensor]
+            matrix = matrix.read() if hasattr(matrix, "read") else matrix
+            self._subject = (weights, tensor, Subject(matrix, x, name=tensor))
+        return self._subject[2]
+
+    def _draw(self, before, after) -> None:
+        figures.redraw(self.histogram, figures.weight_histogram(before, after))
+        figures.redraw(self.maps, figures.weight_maps(before, after))
+
+    def _write(self, report: Report) -> None:
+        self.numbers.show(tables.tiles(_tiles(report)), _errors(report))
+
+
+def _tiles(report: Report):
+    yield f"{report.bits_per_weight:.3f}", "bits a weight", "bits_per_weight"
+    yield f"{report.nbytes:,}", "bytes in the file", "nbytes"
+    yield f"{report.entropy_bits:.3f}", "bits of entropy a code", "entropy_bits"
+    yield tables.number(report.cosine, 4), "cosine", "cosine"
+    yield tables.number(report.max_error), "largest error", "max_error"
+    if report.output_rel_mse is not None:
+        value = tables.number(report.output_rel_mse)
+        yield value, "relative output error, real activations", "output_rel_mse"
+    if report.matmul_s is not None:
+        yield tables.seconds(report.matmul_s), "a product with one token", "matmul_s"
+
+
+def _errors(report: Report) -> str:
+    """This technique between plain rounding at its size and itself without structure to use."""
+    errors = [("this technique, these weights", report.rel_mse)]
+    if report.plain_rel_mse is not None:
+        errors.append(("plain rounding, same number of bytes", report.plain_rel_mse))
+    errors += [(NULL_NAMES[name], error) for name, error in (report.nulls or {}).items()]
+    rows = [
+        {
+            "what": what,
+            "rel_mse": tables.number(error),
+            "snr": tables.decibels(snr_db(error)),
+            "gain": "" if index == 0 else _gain(report.snr_db, snr_db(error)),
+        }
+        for index, (what, error) in enumerate(errors)
+    ]
+    columns = {
+        "what": "",
+        "rel_mse": "relative MSE",
+        "snr": "SNR, dB",
+        "gain": "gain, dB",
+    }
+    if len(rows) == 1:
+        del columns["gain"]
+    caption = "Error of the weights. Gain: how much better this technique does on these weights."
+    return tables.table(columns, rows, caption, own=[0])
+
+
+def _gain(own: float, other: float) -> str:
+    """A difference of decibels; two lossless results differ by nothing."""
+    return "0.0" if own == other else f"{own - other:+.1f}".replace("inf", "∞")

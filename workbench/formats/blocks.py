@@ -16,6 +16,7 @@ from jaxtyping import Float32, UInt8
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
+from workbench.validation import checked_weights
 
 
 @dataclass(frozen=True)
@@ -203,21 +204,9 @@ def encode_blocks(
     """
     if name not in ENCODABLE:
         raise WorkbenchError(f"{name!r} is not written; there are {', '.join(ENCODABLE)}")
-    weights = np.asarray(weights)
-    if weights.dtype.kind != "f":
-        raise TypeError(f"weights are {weights.dtype}, but must be a float type")
-    if weights.ndim != 2 or 0 in weights.shape:
-        raise WorkbenchError(
-            f"weights have shape {weights.shape}, but must have two axes (rows, cols), none empty"
-        )
+    weights = checked_weights(weights)
     row_bytes(name, weights.shape[1])
     block = BLOCKS[name]
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, refused below
-        weights = np.ascontiguousarray(weights, dtype="<f4")
-    if not np.isfinite(weights).all():
-        raise WorkbenchError(
-            "weights hold NaN or infinity (or exceed float32); they must be finite"
-        )
     if block.elements > 1:
         weights = _without_vanishing_blocks(weights, block.elements)
     with np.errstate(over="ignore", invalid="ignore"):  # a scale beyond float16, refused below
@@ -281,9 +270,11 @@ def _q2_0(weights: np.ndarray) -> np.ndarray:
     x = weights.reshape(-1, 64)
     d = np.abs(x).max(axis=1, keepdims=True)
     inverse = np.divide(np.float32(1), d, out=np.zeros_like(d), where=d > 0)
-    # half away from zero, as C's roundf
-    magnitude = np.floor(np.abs(x * inverse) + np.float32(0.5))
-    codes = (np.copysign(magnitude, x) + 1).astype(np.uint8).reshape(-1, 16, 4)
+    # half away from zero, as C's roundf; adding 0.5 before the floor would round 0.49999997 up
+    magnitude = np.abs(x * inverse)
+    whole = np.floor(magnitude)
+    whole += np.floor(2 * (magnitude - whole))
+    codes = (np.copysign(whole, x) + 1).astype(np.uint8).reshape(-1, 16, 4)
     packed = np.bitwise_or.reduce(codes << np.array([0, 2, 4, 6], np.uint8), axis=2)
     raw = np.concatenate([d.astype("<f2").view(np.uint8), packed], axis=1)
     return raw.reshape(weights.shape[0], -1)

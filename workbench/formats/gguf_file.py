@@ -94,8 +94,10 @@ def _open_one(path: Path, i2_s: str) -> GGUFFile:
     data = map_file(path)
     cursor = Cursor(path, data)
     version = _read_version(cursor)
-    n_tensors = _read_count(cursor, "tensors", MOST_TENSORS, SMALLEST_INFO)
-    n_entries = _read_count(cursor, "metadata entries", MOST_ENTRIES, SMALLEST_ENTRY)
+    n_tensors = cursor.number("<q", "the number of tensors")
+    n_entries = cursor.number("<q", "the number of metadata entries")
+    _check_count(cursor, 8, n_tensors, "tensors", MOST_TENSORS, SMALLEST_INFO)
+    _check_count(cursor, 16, n_entries, "metadata entries", MOST_ENTRIES, SMALLEST_ENTRY)
     metadata = read_metadata(cursor, n_entries)
     alignment = _read_alignment(cursor, metadata)
     infos = read_infos(cursor, n_tensors)
@@ -120,15 +122,12 @@ def _read_version(cursor: Cursor) -> int:
     raise cursor.fail(problem, 4)
 
 
-def _read_count(cursor: Cursor, what: str, most: int, smallest: int) -> int:
-    begin = cursor.position
-    count = cursor.number("<q", f"the number of {what}")
+def _check_count(cursor: Cursor, at: int, count: int, what: str, most: int, smallest: int) -> None:
     allowed = min(most, cursor.left // smallest)
     if not 0 <= count <= allowed:
         raise cursor.fail(
-            f"the file claims {count} {what}, but at most {allowed} fit in it and are read", begin
+            f"the file claims {count} {what}, but at most {allowed} fit in it and are read", at
         )
-    return count
 
 
 def _read_alignment(cursor: Cursor, metadata: Metadata) -> int:

@@ -24,7 +24,7 @@ NUMBERS = {
 }
 BOOL, STRING, ARRAY = 7, 8, 9
 LONGEST_KEY = 65_535  # the specification's limit
-MOST_ENTRIES = 65_536  # real files have under a hundred
+MOST_ENTRIES = 16_384  # real files have under a hundred
 MOST_STRINGS = 2_097_152  # in all arrays together; the largest vocabularies with merges have 0.8 M
 SMALLEST_ENTRY = 8 + 1 + 4 + 1  # length of a one-byte key, the key, a type, a uint8
 

@@ -8,7 +8,7 @@ from workbench.formats.gguf_layouts import UNREAD, Layout, layouts
 from workbench.formats.mapped import Cursor
 from workbench.formats.tensor import Tensor
 
-MOST_TENSORS = 65_536  # real files have under three thousand
+MOST_TENSORS = 16_384  # real files have under three thousand
 SMALLEST_INFO = 8 + 1 + 4 + 8 + 4 + 8  # a one-byte name with its length, one dimension
 LONGEST_NAME = 63  # llama.cpp keeps names in 64 bytes, a zero included
 MOST_DIMENSIONS = 4
@@ -167,11 +167,12 @@ def _choose_layouts(cursor, infos, start, alignment, i2_s) -> dict[int, Layout]:
     return chosen
 
 
-def _spans(infos: list[TensorInfo], data_bytes: int) -> dict[str, range]:
-    """Sizes that each tensor can have: exactly up to the next one, or up to the end of the file."""
+def _spans(infos: list[TensorInfo], data_bytes: int) -> dict[str, tuple[int, bool]]:
+    """Bytes up to the next tensor or the end of the file, and whether it is the latter."""
     spans = {}
-    for info, after in zip(infos, [*infos[1:], None], strict=True):
-        spans[info.name] = (after.offset if after else data_bytes) - info.offset, after is None
+    ends = [info.offset for info in infos[1:]] + [data_bytes]
+    for number, (info, end) in enumerate(zip(infos, ends, strict=False), 1):
+        spans[info.name] = end - info.offset, number == len(infos)
     return spans
 
 

@@ -27,7 +27,8 @@ def map_file(path: str | os.PathLike) -> np.ndarray:
     if path.stat().st_size == 0:
         raise FormatError(path, 0, "the file is empty")
     try:
-        return np.memmap(path, dtype=np.uint8, mode="r")
+        # slices of a plain view are ten times quicker than slices of a memmap
+        return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
     except OSError as error:
         raise WorkbenchError(f"{path}: cannot be read ({error.strerror})") from None
 

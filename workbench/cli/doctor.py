@@ -1,7 +1,6 @@
 """`workbench doctor`: is this installation whole, and what can this machine do?"""
 
 import shutil
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -21,65 +20,65 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Is everything compiled, and what can this machine do? Exit status 1 if kernels are not."""
-    kernel_rows = _kernels()
-    rows = kernel_rows + _machine(threads, measure) + _optional()
+    found = _kernels()
+    compiled = all(row["ok"] for row in found)
+    rows = found + _machine(threads, measure and compiled) + _optional()
     show(rows, as_json)
-    if not all(row["ok"] for row in kernel_rows):
+    if not compiled:
         raise typer.Exit(1)
 
 
 def _row(check: str, ok: bool, value, mend: str = "") -> dict:
-    return {"check": check, "ok": ok, "value": str(value), "mend": "" if ok else mend}
+    return {"check": check, "ok": ok, "value": value, "mend": "" if ok else mend}
 
 
 def _kernels() -> list[dict]:
     from workbench import kernels
 
-    facts = kernels.build_facts()
-    rows = [
-        _row(f"build {key}", True, " ".join(value) if isinstance(value, list) else value)
-        for key in ("compiler", "flags", "pythran")
-        if (value := facts.get(key)) is not None
+    states = map(kernels.status, kernels.names())
+    return [
+        _row(
+            f"kernel {kernel.name}",
+            kernel.compiled,
+            "compiled" if kernel.compiled else f"NOT COMPILED: {kernel.reason}",
+            MEND_KERNELS,
+        )
+        for kernel in states
     ]
-    for name in kernels.names():
-        kernel = kernels.status(name)
-        value = "compiled" if kernel.compiled else f"NOT COMPILED: {kernel.reason}"
-        rows.append(_row(f"kernel {name}", kernel.compiled, value, MEND_KERNELS))
-    return rows
 
 
 def _machine(threads: int, measure: bool) -> list[dict]:
     from workbench.measure.machine import machine_facts, measured_facts
 
-    facts = dict(machine_facts())
-    if measure:
-        facts |= measured_facts(threads)
-    return [_row(key, True, value) for key, value in facts.items()]
+    facts = machine_facts() | (measured_facts(threads) if measure else {})
+    return [_row(key, True, value) for key, value in facts.items() if key != "kernels"]
 
 
 def _optional() -> list[dict]:
     """What is there only for more comparisons; its lack is no fault."""
+    from workbench.measure.peers import unavailable
     from workbench.models import catalog
 
     model = catalog()["smollm2-135m"]
+    peers_missing = unavailable()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     return [
         _row(
             "optional: peers",
-            find_spec("llama_cpp") is not None,
-            "llama-cpp-python",
+            not peers_missing,
+            peers_missing or "llama.cpp",
             "pip install 'ternary-workbench[peers]' races our kernels against llama.cpp",
         ),
         _row(
             f"optional: {model.name}",
             model.present,
-            model.path,
+            str(model.path),
             f"run `workbench models fetch {model.name}`",
         ),
         _row(
             "optional: browser",
             browser is not None,
-            browser or "none",
+            browser or "none found",
             "install chromium to run the browser tests",
         ),
     ]

@@ -196,7 +196,8 @@ def _no_layout(info: TensorInfo, known, candidates, span: tuple[int, bool]) -> s
         return f"{shared}; the {span[0]} bytes it takes fit both, so it is not read"
     if not candidates:
         return f"{shared}, but the file gives it {span[0]} bytes"
-    return f"{shared}; it is the latter by its size, and not read: {candidates[0].refusal}"
+    found = candidates[0]
+    return f"{shared}; by its size it is {found.quant}, which is not read: {found.refusal}"
 
 
 def padded(size: int, alignment: int) -> int:

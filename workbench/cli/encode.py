@@ -42,6 +42,7 @@ def encode(
     from workbench.formats import export_gguf
     from workbench.measure.compare import matching_tensors
     from workbench.models import open_model
+    from workbench.techniques._blocks import gguf_tensor
 
     if output is None and gguf is None:
         raise WorkbenchError("nothing to write: give --output, --gguf or both")
@@ -59,7 +60,7 @@ def encode(
             progress(done, len(names), name)
             encoded = recipe.encode(weights[name].read())
             if gguf:
-                replacements[name] = _in_gguf(name, encoded)
+                replacements[name] = gguf_tensor(name, encoded)
             if path := targets.get(name):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 encoded.save(path)
@@ -94,17 +95,6 @@ def _targets(output: Path, names: list[str]) -> dict[str, Path]:
     if len(set(targets.values())) < len(names):
         raise WorkbenchError("two matrices would go to one file; choose fewer with --tensors")
     return targets
-
-
-def _in_gguf(name: str, encoded):
-    """The matrix as a GGUF model can hold it: in its blocks, or decoded to float32."""
-    from workbench.formats import BLOCKS, Tensor
-    from workbench.techniques._blocks import BlockFormat
-
-    block = encoded.technique.block if isinstance(encoded.technique, BlockFormat) else None
-    if block is None or encoded.shape[1] % BLOCKS[block].elements:
-        return encoded.decode()
-    return Tensor.of(name, block, encoded.arrays["blocks"], encoded.shape)
 
 
 def _refuse_to_replace(paths: list[Path], force: bool) -> None:

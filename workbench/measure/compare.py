@@ -22,6 +22,7 @@ def compare(
     threads: int = 1,
     rng: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
+    found: Callable[[Report], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> list[Report]:
     """Measure every chosen technique on every chosen matrix.
@@ -41,6 +42,8 @@ def compare(
         Seed of the nulls; every tensor has nulls of its own.
     progress : callable (done, total, what), optional
         Called before each report, and once at the end with done == total.
+    found : callable (report), optional
+        Called with each report as soon as it is made.
     cancel : callable () -> bool, optional
         Asked before each report; when true, the reports made so far are returned.
 
@@ -65,6 +68,8 @@ def compare(
             reports.append(
                 subject.report(recipe, nulls=nulls, plain=plain, timing=timing, threads=threads)
             )
+            if found is not None:
+                found(reports[-1])
     if progress is not None:
         progress(total, total, "")
     return reports

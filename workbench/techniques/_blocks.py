@@ -3,11 +3,13 @@
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float32
 from pydantic import Field
 
 from workbench.errors import WorkbenchError
 from workbench.formats.blocks import BLOCKS, decode_blocks, encode_blocks
-from workbench.techniques.base import Technique
+from workbench.formats.tensor import Tensor
+from workbench.techniques.base import Encoded, Technique
 from workbench.ternary import quantize
 
 
@@ -72,3 +74,11 @@ class TernaryFormat(BlockFormat):
 
     def codes(self, arrays, shape):
         return np.sign(self.restore(arrays, shape)).astype(np.int8)
+
+
+def gguf_tensor(name: str, encoded: Encoded) -> Tensor | Float32[np.ndarray, "rows cols"]:
+    """A matrix as a GGUF model can hold it: in its blocks, or decoded where it has none."""
+    block = encoded.technique.block if isinstance(encoded.technique, BlockFormat) else None
+    if block is None or encoded.shape[1] % BLOCKS[block].elements:
+        return encoded.decode()
+    return Tensor.of(name, block, encoded.arrays["blocks"], encoded.shape)

@@ -3,13 +3,11 @@
 import datetime
 import multiprocessing
 import os
-import platform
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-import cpuinfo
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +15,7 @@ from workbench.claims.checks import Needs, checks, judge
 from workbench.claims.ledger import SLICE, select
 from workbench.claims.models import Claim, Null, Part, Verdict
 from workbench.errors import WorkbenchError
+from workbench.measure.machine import machine_facts, usable_threads
 from workbench.models import Weights, open_model
 
 SEED = 20251122  # of every random generator, with the claim's id
@@ -78,7 +77,7 @@ def run(
         if progress is not None:
             progress(verdict, len(results), len(claims))
 
-    workers = min(workers or os.cpu_count() or 1, len(others))
+    workers = min(workers or usable_threads(), len(others))
     if workers > 1:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
@@ -139,10 +138,12 @@ def run_one(claim: Claim, weights=None, here: str = "") -> Verdict:
 
 
 def machine() -> str:
-    """One line: processor, cores, Python and NumPy."""
-    processor = cpuinfo.get_cpu_info().get("brand_raw", "unknown processor")
-    python = platform.python_version()
-    return f"{processor}, {os.cpu_count()} cores, Python {python}, NumPy {np.__version__}"
+    """One line: processor, threads, Python, NumPy, and whether the kernels are compiled."""
+    facts = machine_facts()
+    return (
+        f"{facts['cpu']}, {facts['threads']} threads, Python {facts['python']}, "
+        f"NumPy {facts['numpy']}, kernels {facts['kernels']}"
+    )
 
 
 def _opened(weights) -> tuple[Mapping, str]:

@@ -57,9 +57,9 @@ def round_lines(w, levels, low, step, codes):
     top = np.float32(levels - 1)
     # omp parallel for
     for r in range(w.shape[0]):
-        inverse = np.float32(0)
-        if step[r] > 0:
-            inverse = np.float32(1) / step[r]
+        unit = step[r]
+        if unit == 0:  # a line of one value, at level 0
+            unit = np.float32(1)
         for c in range(w.shape[1]):
-            q = np.rint((w[r, c] - low[r]) * inverse)
+            q = np.rint((w[r, c] - low[r]) / unit)
             codes[r, c] = np.uint8(min(max(q, np.float32(0)), top))

@@ -7,6 +7,7 @@ from jaxtyping import Float32, UInt8
 from pydantic import Field, model_validator
 
 from workbench import kernels
+from workbench.errors import WorkbenchError
 from workbench.groups import Scale, check_grouping, from_lines, scales_shape, spread, to_lines
 from workbench.techniques._arrays import FloatType, narrow
 from workbench.techniques.base import Technique
@@ -63,6 +64,11 @@ class UniformRounding(Technique):
         low = np.empty(len(lines), np.float32)
         high = np.empty(len(lines), np.float32)
         kernel.find_range(lines, lengths, symmetric, low, high)
+        width = (high.astype(np.float64) - low).max()
+        if width > np.finfo(np.float32).max:
+            raise WorkbenchError(
+                f"weights span {width:.3g}, more than float32 can; scale them down"
+            )
         if self.clip == "mse":
             kernel.shrink_range(lines, lengths, self.level_count, SHRINKS, low, high)
 

@@ -192,11 +192,10 @@ def technique(name: str, /, **parameters) -> Technique:
 
 def from_config(config: Mapping) -> Technique:
     """The technique that `Technique.config` described."""
+    if not isinstance(config, Mapping) or not isinstance(config.get("id"), str):
+        raise WorkbenchError(f"a technique's configuration names its 'id', but this is {config!r}")
     parameters = dict(config)
-    name = parameters.pop("id", None)
-    if not isinstance(name, str):
-        raise WorkbenchError(f"a technique's configuration names its 'id'; this has {name!r}")
-    return technique(name, **parameters)
+    return technique(parameters.pop("id"), **parameters)
 
 
 def _sentence(error: ValidationError, cls: type[Technique]) -> str:
@@ -315,14 +314,16 @@ def load_encoded(path: str | os.PathLike) -> Encoded:
     except (SafetensorError, ValueError, TypeError) as error:
         raise FormatError(path, 0, f"not a readable safetensors file ({error})") from None
     try:
-        if set(header) != {"technique", "shape"}:
+        if not isinstance(header, dict) or set(header) != {"technique", "shape"}:
             raise WorkbenchError("its metadata is not a technique and a shape")
-        shape = tuple(header["shape"])
-        if len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape):
+        shape = header["shape"]
+        lengths = shape if isinstance(shape, list) else []
+        if len(lengths) != 2 or not all(type(n) is int and n > 0 for n in lengths):
             raise WorkbenchError(f"its metadata 'shape' is {shape}, not two positive integers")
+        shape = tuple(shape)
         recipe = from_config(header["technique"])
         _check_layout(recipe.layout(shape), arrays)
-    except (WorkbenchError, TypeError) as error:
+    except WorkbenchError as error:
         raise FormatError(path, 8, str(error)) from None
     return Encoded(recipe, shape, arrays)
 

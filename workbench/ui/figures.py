@@ -16,6 +16,7 @@ from plotly.subplots import make_subplots
 from workbench.errors import WorkbenchError
 from workbench.measure.compare import pareto as undominated
 from workbench.measure.report import Report
+from workbench.ui.labels import technique_label
 from workbench.ui.theme import (
     BLUE,
     GREY,
@@ -32,7 +33,6 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexag
 DASHES = ("solid", "dash", "dot", "dashdot")
 BINS = 121  # odd, so that zero has a bin of its own
 LEAST_SHARE = 1e-4  # per cent; an empty bin has no place on a log axis
-LEAST_ERROR = 1e-9  # where a lossless point is drawn on a log axis
 MAP_SIDE = 96  # most blocks a side of a heat map
 
 
@@ -171,6 +171,7 @@ def block_rms(
 def pareto(
     reports: Iterable[Report],
     title: str = "What each bit buys",
+    labels: Sequence[str] = (),
     highlight: str | None = None,
     theme: Theme | None = None,
 ) -> go.Figure:
@@ -179,28 +180,32 @@ def pareto(
     Parameters
     ----------
     reports : iterable of Report
-        Their `tensor`, `technique`, `bits_per_weight` and `rel_mse` are drawn. Reports without
-        finite numbers are left out; a lossless one sits at the lower edge.
+        Reports without finite numbers are left out; a lossless one sits at the lower edge.
+    labels : technique labels, optional
+        To have in the legend in this order, whether there are reports of them yet or not.
     highlight : str, optional
-        A technique to draw larger.
+        The label of a technique to draw larger.
     """
     known = [r for r in reports if math.isfinite(r.bits_per_weight) and math.isfinite(r.rel_mse)]
+    errors = [report.rel_mse for report in known if report.rel_mse > 0]
+    least = min(errors, default=1.0) / 10  # where a lossless point is drawn on the log axis
     figure = go.Figure()
     front = undominated(known)
     figure.add_scatter(
         x=[report.bits_per_weight for report in front],
-        y=[max(report.rel_mse, LEAST_ERROR) for report in front],
+        y=[max(report.rel_mse, least) for report in front],
         mode="lines",
         line={"color": GREY, "dash": "dash", "width": 1.5},
         name="not beaten by any other",
         hoverinfo="skip",
     )
-    names = sorted({report.technique for report in known})
-    for index, name in enumerate(names):
-        own = [report for report in known if report.technique == name]
+    by_label: dict[str, list[Report]] = {label: [] for label in labels}
+    for report in known:
+        by_label.setdefault(technique_label(report.technique, report.parameters), []).append(report)
+    for index, (name, own) in enumerate(by_label.items()):
         figure.add_scatter(
             x=[r.bits_per_weight for r in own],
-            y=[max(r.rel_mse, LEAST_ERROR) for r in own],
+            y=[max(r.rel_mse, least) for r in own],
             name=name,
             mode="markers",
             marker={
@@ -209,7 +214,10 @@ def pareto(
                 "size": 16 if name == highlight else 10,
                 "line": {"width": 1, "color": "rgba(128,128,128,0.6)"},
             },
-            customdata=[[r.tensor, f"{r.rel_mse:.3g}", f"{r.nbytes:,}"] for r in own],
+            customdata=[
+                [r.tensor, f"{r.rel_mse:.3g}" if r.rel_mse else "0 (lossless)", f"{r.nbytes:,}"]
+                for r in own
+            ],
             hovertemplate=(
                 f"<b>{name}</b><br>%{{customdata[0]}}<br>%{{x:.3f}} bits a weight, "
                 "%{customdata[2]} bytes<br>relative MSE %{customdata[1]}<extra></extra>"
@@ -217,6 +225,9 @@ def pareto(
         )
     figure.update_xaxes(title="bits a weight, all side information included", rangemode="tozero")
     figure.update_yaxes(title="relative mean squared error", type="log", exponentformat="power")
+    if not known:
+        figure.update_xaxes(range=[0, 9])
+        figure.update_yaxes(range=[-4, 0])
     return _finish(figure, title, 460, theme)
 
 

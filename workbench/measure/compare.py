@@ -50,7 +50,7 @@ def compare(
     Raises
     ------
     WorkbenchError
-        A pattern fits nothing; says what there is.
+        Nothing is chosen, or a pattern fits nothing; says what there is.
     """
     names = matching_tensors(weights, tensors)
     recipes = matching_techniques(techniques)
@@ -88,6 +88,8 @@ def matching_tensors(weights: Mapping, tensors: str | Iterable[str]) -> list[str
     """Names of the matrices that fit the patterns, in the order of `weights`."""
     matrices = [name for name, tensor in weights.items() if len(tensor.shape) == 2]
     patterns = [tensors] if isinstance(tensors, str) else list(tensors)
+    if not patterns:
+        raise WorkbenchError("tensors is empty; name at least one, or '*' for all")
     chosen = set()
     for pattern in patterns:
         fitting = {name for name in matrices if name == pattern or fnmatchcase(name, pattern)}
@@ -105,6 +107,8 @@ def matching_techniques(
     """Techniques for ids, patterns and techniques, each once."""
     known = list(techniques())
     items = [chosen] if isinstance(chosen, str | Technique) else list(chosen)
+    if not items:
+        raise WorkbenchError("techniques is empty; name at least one, or '*' for all")
     recipes: list[Technique] = []
     for item in items:
         if isinstance(item, Technique):

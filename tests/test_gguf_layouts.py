@@ -4,7 +4,7 @@ from struct import pack
 
 import numpy as np
 import pytest
-from gguf_bytes import gguf, info
+from gguf_bytes import UINT32, array, entry, gguf, info
 
 from workbench.errors import FormatError
 from workbench.formats import open_gguf
@@ -89,6 +89,25 @@ def test_refused(tmp_path, kind, tensors, fragments):
     assert caught.value.position == TYPE_AT
     for fragment in fragments:
         assert fragment in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (entry("workbench.q2_0.block_size", UINT32, pack("<I", 64)), True),
+        (entry("workbench.q2_0.block_size", UINT32, pack("<I", 128)), False),
+        (array("workbench.q2_0.block_size", UINT32, 2, pack("<2I", 64, 64)), False),
+    ],
+    ids=["64", "128", "array"],
+)
+def test_our_own_q2_0_says_so(tmp_path, value, told):
+    path = tmp_path / "own.gguf"
+    path.write_bytes(gguf([value], [info("w", (128, 1), 42)], bytes(64)))
+    if told:
+        assert open_gguf(path)["w"].quant == "Q2_0"
+    else:
+        with pytest.raises(FormatError, match="fit both"):
+            open_gguf(path)
 
 
 def test_nvfp4_of_the_wrong_size(tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from workbench.errors import FormatError, WorkbenchError
+from workbench.formats.gguf_layouts import layouts
 from workbench.formats.gguf_metadata import MOST_ENTRIES, SMALLEST_ENTRY, Metadata, read_metadata
 from workbench.formats.gguf_tensors import MOST_TENSORS, SMALLEST_INFO, place, read_infos
 from workbench.formats.mapped import Cursor, map_file
@@ -101,7 +102,7 @@ def _open_one(path: Path, i2_s: str) -> GGUFFile:
     metadata = read_metadata(cursor, n_entries)
     alignment = _read_alignment(cursor, metadata)
     infos = read_infos(cursor, n_tensors)
-    tensors = place(cursor, data, infos, alignment, i2_s)
+    tensors = place(cursor, data, infos, alignment, layouts(metadata, i2_s))
     return GGUFFile(path, version, alignment, metadata, tensors)
 
 

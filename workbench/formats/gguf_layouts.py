@@ -1,5 +1,6 @@
 """Which block layout a type number means in one GGUF file: some numbers were given out twice."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -51,8 +52,20 @@ class TileLayout:
         return -(-size // 32) * 32 + 32
 
 
-def layouts(i2_s: str) -> dict[int, tuple[Layout | TileLayout, ...]]:
-    """All meanings of each type number that is in use; `i2_s`: "x86" or "arm"."""
+Q2_0_KEY = "workbench.q2_0.block_size"
+"""Metadata by which our own files say whose Q2_0 they hold."""
+
+
+def layouts(metadata: Mapping, i2_s: str) -> dict[int, tuple[Layout | TileLayout, ...]]:
+    """All meanings of each type number that is in use.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The file's; `Q2_0_KEY` is looked for.
+    i2_s : "x86" or "arm"
+        The build that packed the tensors of type I2_S.
+    """
     known = {
         block.id: (Layout(quant, block.elements, block.bytes),)
         for quant, block in BLOCKS.items()
@@ -64,9 +77,10 @@ def layouts(i2_s: str) -> dict[int, tuple[Layout | TileLayout, ...]]:
         Layout("IQ4_NL_4_4", 32, 18, refusal="llama.cpp has removed it"),
     )
     known[39] += (TileLayout(),)
-    known[42] += (
-        Layout("PrismML's Q2_0 of 128 weights", 128, 34, refusal="its bit order is not published"),
-    )
+    said = metadata.get(Q2_0_KEY)
+    if not isinstance(said, int) or said != BLOCKS["Q2_0"].elements:
+        prism = "PrismML's Q2_0 of 128 weights"
+        known[42] += (Layout(prism, 128, 34, refusal="its bit order is not published"),)
     return known
 
 

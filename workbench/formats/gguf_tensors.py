@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.formats.gguf_layouts import UNREAD, Layout, layouts
+from workbench.formats.gguf_layouts import UNREAD, Layout, TileLayout
 from workbench.formats.mapped import Cursor
 from workbench.formats.tensor import Tensor
 
@@ -74,15 +74,20 @@ def _dimension(cursor: Cursor, name: str, axis: int) -> int:
 
 
 def place(
-    cursor: Cursor, data: np.ndarray, infos: list[TensorInfo], alignment: int, i2_s: str
+    cursor: Cursor,
+    data: np.ndarray,
+    infos: list[TensorInfo],
+    alignment: int,
+    known: dict[int, tuple[Layout | TileLayout, ...]],
 ) -> dict[str, Tensor]:
     """The tensors at the bytes they take, which must follow each other without gap or overlap.
 
-    `cursor` stands behind the last info; the data begins at the next multiple of `alignment`.
+    `known`: the meanings of each type number. `cursor` stands behind the last info; the data
+    begins at the next multiple of `alignment`.
     Behind the last tensor there may be padding up to such a multiple, whole, cut or none.
     """
     start = padded(cursor.position, alignment)
-    chosen = _choose_layouts(cursor, infos, start, alignment, i2_s)
+    chosen = _choose_layouts(cursor, infos, start, alignment, known)
     tensors, expected = {}, 0
     for info in infos:
         layout = chosen[info.type_id]
@@ -136,9 +141,8 @@ def _wrong_offset(info: TensorInfo, expected: int, alignment: int) -> str:
     )
 
 
-def _choose_layouts(cursor, infos, start, alignment, i2_s) -> dict[int, Layout]:
+def _choose_layouts(cursor, infos, start, alignment, known) -> dict[int, Layout]:
     """The one layout of each type number that agrees with where all its tensors lie."""
-    known = layouts(i2_s)
     spans = _spans(infos, len(cursor.bytes) - start)
     chosen = {}
     for info in infos:

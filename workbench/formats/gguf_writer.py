@@ -11,6 +11,7 @@ from gguf import GGUFValueType
 from workbench.errors import WorkbenchError
 from workbench.formats.blocks import BLOCKS, encode_blocks
 from workbench.formats.gguf_file import ALIGNMENTS, GGUFFile, open_gguf
+from workbench.formats.gguf_layouts import Q2_0_KEY
 from workbench.formats.gguf_metadata import ARRAY, LONGEST_KEY, NUMBERS, STRING, Metadata
 from workbench.formats.gguf_tensors import LONGEST_NAME, MOST_DIMENSIONS
 from workbench.formats.tensor import Tensor
@@ -28,6 +29,9 @@ def write_gguf(
     metadata: Mapping,
 ) -> None:
     """Write a GGUF file (version 3), through a temporary sibling.
+
+    A file with Q2_0 tensors gets the entry "workbench.q2_0.block_size", because the sizes of small
+    tensors do not tell the two layouts of that name apart.
 
     Parameters
     ----------
@@ -118,13 +122,18 @@ def _plain(name: str, array: np.ndarray) -> Tensor:
 
 
 def _write(path, tensors, entries: dict) -> None:
+    tensors = {
+        name: tensor if isinstance(tensor, Tensor) else _plain(name, tensor)
+        for name, tensor in tensors.items()
+    }
+    if any(tensor.quant == "Q2_0" for tensor in tensors.values()):
+        entries = entries | {Q2_0_KEY: (BLOCKS["Q2_0"].elements, GGUFValueType.UINT32, None)}
     writer = _Writer(None, arch="")
     writer.kv_data = [{}]  # it has put the architecture there already
     writer.data_alignment = _alignment(entries)
     for key, (value, kind, element) in entries.items():
         writer.add_key_value(key, value, kind, element)
     for name, tensor in tensors.items():
-        tensor = tensor if isinstance(tensor, Tensor) else _plain(name, tensor)
         _check(name, tensor)
         # as int8: of uint8 arrays gguf-py takes the shape to be in bytes
         stored, number = tensor.stored().view(np.int8), BLOCKS[tensor.quant].id
@@ -212,12 +221,12 @@ def _typed(key: str, value) -> tuple:
 
 def _narrowed(array: np.ndarray) -> np.ndarray | None:
     """Python numbers in the type that GGUF files use for them; None where there is none."""
+    if array.size == 0 or array.dtype.kind not in "bfiu":
+        return None
     if array.dtype.kind == "b":
         return array
     if array.dtype.kind == "f":
         return array.astype(np.float32)
-    if array.dtype.kind not in "iu" or array.size == 0:
-        return None
     first = INTEGERS if array.ndim == 0 else [INTEGERS[1], *INTEGERS]
     for dtype in first:
         if np.iinfo(dtype).min <= array.min() and array.max() <= np.iinfo(dtype).max:

@@ -95,8 +95,8 @@ class Tensor:
             raise TypeError(f"rows is {rows!r}, but must be a slice, such as slice(0, 64)")
         raw = self.raw() if rows is None else self.raw()[rows]
         cols = self.shape[-1] if self.shape else 1  # safetensors has tensors without axes
-        if cols == 0:  # and empty ones
-            return np.zeros(self.shape if rows is None else (len(raw), 0), np.float32)
+        if 0 in self.shape:  # and empty ones
+            return np.zeros(self.shape if rows is None else (len(raw), cols), np.float32)
         weights = decode_blocks(self.quant, raw, cols, scale=self.scale, threads=threads)
         return weights.reshape(self.shape) if rows is None else weights
 

@@ -2,7 +2,7 @@
 
 >>> import workbench as wb
 >>> sorted(name for name in dir(wb) if not name.startswith("_"))  # doctest: +NORMALIZE_WHITESPACE
-['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'compare', 'load_encoded',
+['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'claims', 'compare', 'load_encoded',
  'measure', 'open_model', 'pareto', 'technique', 'techniques', 'ternary']
 """
 
@@ -22,7 +22,7 @@ _HOMES = {
     "technique": "workbench.techniques.base",
 }
 # packages; `measure` and `techniques` are functions too
-_PACKAGES = ("measure", "techniques", "ternary")
+_PACKAGES = ("claims", "measure", "techniques", "ternary")
 
 __all__ = sorted([*_HOMES, *_PACKAGES])
 

@@ -33,7 +33,15 @@ class BlockFormat(Technique):
         return {"blocks": encode_blocks(self.block, padded)}
 
     def restore(self, arrays, shape):
-        decoded = decode_blocks(self.block, arrays["blocks"], self._width(shape))
+        return self._decoded(arrays, shape)
+
+    def multiply(self, arrays, shape, x, threads=1):
+        # as in the base class, but decoding takes no more threads than the product may
+        return x.astype(np.float32) @ self._decoded(arrays, shape, threads).T
+
+    def _decoded(self, arrays, shape, threads=None):
+        width = self._width(shape)
+        decoded = decode_blocks(self.block, arrays["blocks"], width, threads=threads)
         if not np.isfinite(decoded).all():
             raise WorkbenchError("array 'blocks' holds scales that are NaN or infinite")
         return np.ascontiguousarray(decoded[:, : shape[1]])

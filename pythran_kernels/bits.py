@@ -1,7 +1,7 @@
 """Codes of 1 to 8 bits end to end, no bit lost: code i is at bits i*b ... i*b + b - 1.
 
 Bits are counted from the low end of each byte. Eight codes fill b bytes, so the arrays are whole
-eights of codes and of bytes.
+eights of codes and of bytes. Fewer than the bound of each loop do not pay for a second thread.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 def pack(codes, out):
     """Pack codes (eights, 8) into out (eights, b)."""
     eights, b = out.shape
-    # omp parallel for
+    # omp parallel for if(eights > 8192)
     for e in range(eights):
         word = np.uint64(0)
         for i in range(codes.shape[1]):
@@ -25,7 +25,7 @@ def unpack(packed, codes):
     """Undo `pack`."""
     eights, b = packed.shape
     mask = (np.uint64(1) << np.uint64(b)) - np.uint64(1)
-    # omp parallel for
+    # omp parallel for if(eights > 8192)
     for e in range(eights):
         word = np.uint64(0)
         for i in range(b):

@@ -1,6 +1,7 @@
 """Rounding to {-1, 0, +1}: what decides the threshold and the scale, a row of numbers at a time.
 
 A "row" here is whatever shares a scale: a group, a row or a whole matrix laid out as one row.
+Fewer numbers than the bound of each loop do not pay for a second thread.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 def summarise(w, total, square, peak):
     """Of each row of w: sum |w| into total, sum w^2 into square, max |w| into peak."""
     rows, cols = w.shape
-    # omp parallel for
+    # omp parallel for if(rows * cols > 65536)
     for r in range(rows):
         t = 0.0
         s = 0.0
@@ -34,7 +35,7 @@ def best_threshold(ascending, threshold, scale):
     together, because within a run of equals S_k^2 / k is convex in k: its best end is an end.
     """
     rows, cols = ascending.shape
-    # omp parallel for
+    # omp parallel for if(rows * cols > 65536)
     for r in range(rows):
         kept = 0.0
         best = 0.0
@@ -60,7 +61,7 @@ def best_threshold(ascending, threshold, scale):
 def ternarize(w, inverse, threshold, q):
     """q = sign(w) where |w| * inverse > threshold (both a row), else 0."""
     rows, cols = w.shape
-    # omp parallel for
+    # omp parallel for if(rows * cols > 65536)
     for r in range(rows):
         for c in range(cols):
             v = w[r, c] * inverse[r]
@@ -71,7 +72,7 @@ def ternarize(w, inverse, threshold, q):
 def correlate(w, q, product, count):
     """Of each row: sum w * q into product, how many q are not zero into count."""
     rows, cols = w.shape
-    # omp parallel for
+    # omp parallel for if(rows * cols > 65536)
     for r in range(rows):
         p = 0.0
         n = 0

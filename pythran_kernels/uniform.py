@@ -1,6 +1,7 @@
 """Rounding to evenly spaced levels: the range of each line, then the nearest level.
 
 A line holds the weights that share a range; only its first lengths[r] numbers count.
+Fewer numbers than the bound of each loop do not pay for a second thread.
 """
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 # pythran export find_range(float32[:,:] order(C), int64[:], bool, float32[:], float32[:])
 def find_range(w, lengths, symmetric, low, high):
     """The smallest range that covers each line, around zero if symmetric."""
-    # omp parallel for
-    for r in range(w.shape[0]):
+    rows, cols = w.shape  # noqa: RUF059 (the pragma reads cols)
+    # omp parallel for if(rows * cols > 65536)
+    for r in range(rows):
         least = w[r, 0]
         most = w[r, 0]
         for c in range(lengths[r]):
@@ -38,9 +40,10 @@ def squared_errors(w, r, length, low, step, top, errors):
 # pythran export shrink_range(float32[:,:] order(C), int64[:], int, float32[:], float32[:], float32[:])
 def shrink_range(w, lengths, levels, factors, low, high):
     """Multiply each line's range by that one of the factors that leaves the least squared error."""
+    rows, cols = w.shape  # noqa: RUF059 (the pragma reads cols)
     top = np.float32(levels - 1)
-    # omp parallel for
-    for r in range(w.shape[0]):
+    # omp parallel for if(rows * cols > 4096)
+    for r in range(rows):
         lows = factors * low[r]
         steps = factors * ((high[r] - low[r]) / top)
         if steps[factors.shape[0] - 1] > 0:
@@ -54,12 +57,13 @@ def shrink_range(w, lengths, levels, factors, low, high):
 # pythran export round_lines(float32[:,:] order(C), int, float32[:], float32[:], uint8[:,:] order(C))
 def round_lines(w, levels, low, step, codes):
     """The nearest of the levels low + step * (0 ... levels - 1), halves to even."""
+    rows, cols = w.shape
     top = np.float32(levels - 1)
-    # omp parallel for
-    for r in range(w.shape[0]):
+    # omp parallel for if(rows * cols > 65536)
+    for r in range(rows):
         unit = step[r]
         if unit == 0:  # a line of one value, at level 0
             unit = np.float32(1)
-        for c in range(w.shape[1]):
+        for c in range(cols):
             q = np.rint((w[r, c] - low[r]) / unit)
             codes[r, c] = np.uint8(min(max(q, np.float32(0)), top))

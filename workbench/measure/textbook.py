@@ -253,7 +253,7 @@ TEXTBOOK = (SignSelect, DenseFloat, TritLookup, FourRussians, Rsr, RsrPlus)
 
 def patterns(codes: np.ndarray, group: int) -> np.ndarray:
     """Numbers, uint16 (n, cols / group), of groups of at most ten trits, first trit highest."""
-    digits = (codes.reshape(len(codes), -1, group) + np.int8(1)).view(np.uint8)
+    digits = (codes.reshape(len(codes), -1, group) + np.int8(1)).astype(np.uint8)
     numbers = np.zeros(digits.shape[:2], np.uint16)  # 3^10 < 2^16; and such are sorted by radix
     for i in range(group):
         numbers = 3 * numbers + digits[:, :, i]

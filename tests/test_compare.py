@@ -121,11 +121,13 @@ def test_real_tensors_come_with_real_activations():
     matrix = model["blk.14.attn_q.weight"].read()
     assert report.nbytes == wb.technique("q8_0").encode(matrix).nbytes
     assert 0 < report.output_rel_mse < 1e-3
+    assert report.source == "Q4_1"
 
 
 def report(bits, error):
     return Report(
         tensor="w",
+        source="",
         technique="q8_0",
         parameters={},
         nbytes=1,

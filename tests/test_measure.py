@@ -107,6 +107,9 @@ def test_interpolation_is_linear_in_the_logarithm():
     assert interpolate(points, 150) == pytest.approx(0.01)
     assert interpolate(points, 999) == pytest.approx(0.001)
     assert interpolate([(0, 0.0)], 5) == 0
+    exact = [*points, (300, 0.0)]
+    assert interpolate(exact, 299) == pytest.approx(0.001)
+    assert interpolate(exact, 300) == 0
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

@@ -125,7 +125,7 @@ def _subject(weights, name, rng):
     tensor = weights[name]
     matrix = tensor.read() if hasattr(tensor, "read") else tensor
     x = activations(weights, name) if isinstance(weights, Weights) else None
-    return Subject(matrix, x, name=name, rng=rng)
+    return Subject(matrix, x, name=name, source=getattr(tensor, "quant", ""), rng=rng)
 
 
 def _some(names, most=12):

@@ -10,7 +10,6 @@ from workbench.techniques.base import technique
 
 SHARING = ({"scale": "tensor"}, {}, {"group": 128}, {"group": 32})  # {}: a scale a row
 MOST_BITS = 8
-EXACT = 1e-16  # a relative error below float32's own rounding, which has no useful logarithm
 
 
 class PlainRounding:
@@ -64,15 +63,18 @@ class PlainRounding:
 def interpolate(points: list[tuple[int, float]], nbytes: int) -> float:
     """Error at `nbytes`, linear in its logarithm between points (bytes, error) that none beats.
 
+    An exact point counts from its own size on: nothing leads up to a logarithm that is not there.
+
     Examples
     --------
-    >>> round(interpolate([(0, 1.0), (100, 0.01), (100, 0.5), (200, 0.1)], 50), 3)
+    >>> round(interpolate([(0, 1.0), (100, 0.01), (100, 0.5), (200, 0.1), (300, 0.0)], 50), 3)
     0.1
     """
+    if any(error == 0 and size <= nbytes for size, error in points):
+        return 0.0
     front: list[tuple[int, float]] = []
     for size, error in sorted(points):
-        if not front or error < front[-1][1]:
+        if error > 0 and (not front or error < front[-1][1]):
             front.append((size, error))
     sizes, errors = zip(*front, strict=True)
-    error = math.exp(np.interp(nbytes, sizes, np.log(np.maximum(errors, EXACT))))
-    return error if error > 2 * EXACT else 0.0
+    return math.exp(np.interp(nbytes, sizes, np.log(errors)))

@@ -42,6 +42,9 @@ class Report(BaseModel):
     nulls: dict[str, float] | None = Field(
         description="rel_mse of the same technique on shuffled, Gaussian and Laplace weights"
     )
+    source: str = Field(
+        description="how the file held the matrix: what that rounded away is in no error here"
+    )
 
     @property
     def gain_db(self) -> float | None:
@@ -73,12 +76,23 @@ class Subject:
     x : float array (tokens, cols), optional
         Real inputs, a row a token, as `workbench.models.activations` returns them.
     name : str
+    source : str
+        How the file held the matrix, such as "Q4_1".
     rng : numpy.random.Generator or int
         For the nulls and, where there is no `x`, the token that is timed.
     """
 
-    def __init__(self, weights, x=None, *, name: str = "", rng: np.random.Generator | int = 0):
+    def __init__(
+        self,
+        weights: np.ndarray,
+        x: np.ndarray | None = None,
+        *,
+        name: str = "",
+        source: str = "",
+        rng: np.random.Generator | int = 0,
+    ):
         self.name = name
+        self.source = source
         self.weights = checked_weights(weights)
         self.x = None if x is None else self._checked_inputs(x)
         self._rng = np.random.default_rng(rng)
@@ -133,6 +147,7 @@ class Subject:
             entropy_bits=entropy_bits(encoded.codes()),
             plain_rel_mse=self.plain.rel_mse(encoded.nbytes) if plain else None,
             nulls=self._null_errors(technique) if nulls else None,
+            source=self.source,
         )
 
     def _matmul_seconds(self, encoded, threads):
@@ -169,6 +184,7 @@ def measure(
     x: np.ndarray | None = None,
     *,
     tensor: str = "",
+    source: str = "",
     nulls: bool = True,
     plain: bool = True,
     rng: np.random.Generator | int = 0,
@@ -184,8 +200,8 @@ def measure(
     x : float array (tokens, cols), optional
         Real inputs, a row a token, as `workbench.models.activations` returns them; without them
         `output_rel_mse` is None.
-    tensor : str
-        The name that the report shall carry.
+    tensor, source : str
+        The name that the report shall carry, and how the file held the matrix.
     nulls, plain : bool
         Whether to measure the same technique on matrices without structure (three more encodings),
         and plain rounding at the same number of bytes (some twenty).
@@ -205,5 +221,5 @@ def measure(
     >>> report.nbytes, round(report.snr_db, 1), round(report.gain_db, 1)
     (8800, 19.1, -0.3)
     """
-    subject = Subject(weights, x, name=tensor, rng=rng)
+    subject = Subject(weights, x, name=tensor, source=source, rng=rng)
     return subject.report(technique, nulls=nulls, plain=plain, timing=timing, threads=threads)

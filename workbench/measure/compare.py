@@ -64,7 +64,7 @@ def compare(
             if progress is not None:
                 progress(len(reports), total, f"{recipe.id} on {name}")
             if subject is None:  # read no tensor that is cancelled before its first report
-                subject = _subject(weights, name, np.random.default_rng([rng, seed]))
+                subject = subject_of(weights, name, np.random.default_rng([rng, seed]))
             reports.append(
                 subject.report(recipe, nulls=nulls, plain=plain, timing=timing, threads=threads)
             )
@@ -121,7 +121,8 @@ def matching_techniques(
     return list(dict.fromkeys(recipes))
 
 
-def _subject(weights, name, rng):
+def subject_of(weights: Mapping, name: str, rng: np.random.Generator | int = 0) -> Subject:
+    """The matrix `name`, with its recorded activations where there are any."""
     tensor = weights[name]
     matrix = tensor.read() if hasattr(tensor, "read") else tensor
     x = activations(weights, name) if isinstance(weights, Weights) else None

@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := pyproject.toml hatch_build.py $(wildcard pythran_kernels/*.py)
 
-.PHONY: dashboards lab test tiny install kernels format clean
+.PHONY: dashboards lab test tiny notebooks install kernels format clean
 
 dashboards: install  ## serve every notebook as a dashboard
 	$(BIN)/workbench dashboards --open
@@ -17,6 +17,9 @@ test: install  ## every test: library, notebooks, dashboards in a browser
 
 tiny: install  ## the ten-second subset that the commit hook runs
 	$(BIN)/python -m pytest tests/test_tiny.py
+
+notebooks: install  ## run the notebooks and store the outputs that the tests compare with
+	$(BIN)/python tests/refresh_notebooks.py
 
 install: $(STAMP)
 

@@ -3,19 +3,23 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETER = re.compile(r"(\w+): (\w+(?:\[\w+\])?(?: \| None)?) = (.+?)  # (.+)")
 TAGS = {"parameters", "keep_output", "nbval-ignore-output", "test"}
+PANELS = {"Explorer", "RacePanel", "ComparePanel"}
 # one run each with parameters that differ from the committed ones
 OTHER_PARAMETERS = {
     "00-start-here": {"tensor": "blk.14.ffn_down.weight"},
-    "01-ternary-weights": {"tensor": "blk.14.attn_output.weight", "group": 64},
+    "01-ternary-weights": {"tensor": "blk.14.attn_output.weight", "group": 96},
     "02-ternary-matmul": {"rows": 512, "cols": 576, "tokens": 3},
     "03-compare": {"tensors": "blk.14.attn_k.weight", "techniques": "q4_0,planar-ternary"},
 }
@@ -25,8 +29,22 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
 def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+    return [cell for cell in notebook.cells if tag in tags(cell)]
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def names(source, context):
+    """Names that a cell assigns (ast.Store) or uses (ast.Load)."""
+    nodes = ast.walk(ast.parse(source))
+    return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
 
 
 def test_the_notebooks_are_there():
@@ -45,7 +63,7 @@ class TestForm:
 
     def test_its_card_is_complete(self, path):
         card = read(path).metadata["workbench"]
-        assert card["question"].endswith("?")
+        assert f"> {card['question']}" in read(path).cells[0].source
         assert (path.parent / card["picture"]).is_file()
         assert re.fullmatch(r"\d+ (s|min)", card["run_time"])
 
@@ -56,35 +74,60 @@ class TestForm:
             assert matched, f"not `name: type = literal  # help`: {line}"
             ast.literal_eval(matched[3])
 
-    def test_it_is_small_and_has_no_widget_state(self, path):
+    def test_it_is_small_and_carries_nothing_of_the_run(self, path):
         assert path.stat().st_size < 300_000
         notebook = read(path)
-        assert "widgets" not in notebook.metadata
-        assert 20 <= len(notebook.cells) <= 45
+        assert set(notebook.metadata) == {"kernelspec", "language_info", "workbench"}
+        assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
 
-    def test_tags_are_known_and_outputs_are_compared_or_ignored(self, path):
+    def test_its_length_is_that_of_a_lesson(self, path):
+        notebook = read(path)
+        assert 20 <= len(notebook.cells) <= 45
+        prose = " ".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+        assert 500 <= len(re.findall(r"\w+", prose)) <= 1500
+        for cell in code(notebook):
+            assert len(cell.source.splitlines()) <= 20, cell.source
+
+    def test_outputs_are_kept_and_compared_or_neither(self, path):
         notebook = read(path)
         for cell in notebook.cells:
-            assert set(cell.metadata.get("tags", [])) <= TAGS
-        kept = tagged(notebook, "keep_output")
-        assert sum(bool(cell.outputs) for cell in kept) >= 2, "nbval would compare nothing"
-        for cell in notebook.cells:
-            if cell.get("outputs"):
-                assert cell.execution_count is not None
-                assert cell in kept
+            assert tags(cell) <= TAGS
+            assert not {"keep_output", "nbval-ignore-output"} <= tags(cell)
+        for cell in tagged(notebook, "keep_output"):
+            assert cell.outputs, f"nothing to compare, run `make notebooks`: {cell.source}"
+            assert cell.execution_count is not None
+        for cell in code(notebook):
+            assert not cell.outputs or "keep_output" in tags(cell)
+        assert len(tagged(notebook, "keep_output")) >= 3, "nbval would compare next to nothing"
 
-    def test_cells_are_short(self, path):
-        for cell in read(path).cells:
-            if cell.cell_type == "code":
-                assert len(cell.source.splitlines()) <= 20, cell.source
+    def test_it_checks_refuses_and_ends_in_a_panel(self, path):
+        notebook = read(path)
+        assert len(tagged(notebook, "test")) >= 3
+        used = set().union(*(names(cell.source, ast.Load) for cell in code(notebook)))
+        assert "expect_error" in used
+        assert len(used & PANELS) == 1
+
+    def test_no_cell_needs_a_check_cell(self, path):
+        """Dashboards run without them."""
+        cells = code(read(path))
+        checks = [cell for cell in cells if "test" in tags(cell)]
+        others = [cell for cell in cells if "test" not in tags(cell)]
+        made = set().union(*(names(cell.source, ast.Store) for cell in checks))
+        made -= set().union(*(names(cell.source, ast.Store) for cell in others))
+        assert not made & set().union(*(names(cell.source, ast.Load) for cell in others))
 
     def test_it_defines_no_function_that_belongs_in_the_library(self, path):
+        for cell in code(read(path)):
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.FunctionDef):
+                    assert node.end_lineno - node.lineno < 10, node.name
+                assert not isinstance(node, ast.ClassDef)
+
+    def test_its_links_lead_somewhere(self, path):
         for cell in read(path).cells:
-            if cell.cell_type == "code":
-                for node in ast.walk(ast.parse(cell.source)):
-                    if isinstance(node, ast.FunctionDef):
-                        assert node.end_lineno - node.lineno < 10, node.name
-                    assert not isinstance(node, ast.ClassDef)
+            for target in re.findall(r"\]\((\S+?)\)", cell.source):
+                if cell.cell_type == "markdown":
+                    assert (path.parent / target).is_file(), target
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -102,3 +145,20 @@ def test_it_runs_as_a_job_with_other_parameters(path, tmp_path):
         for cell in ran["cells"]
         for output in cell.get("outputs", [])
     )
+
+
+def test_a_changed_output_is_noticed(tmp_path):
+    """With the settings of this project, nbval really compares what is kept."""
+    cells = [nbformat.v4.new_code_cell(f"print({i})", execution_count=i) for i in (1, 2)]
+    for cell in cells:
+        cell.metadata["tags"] = ["keep_output"]
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "two.ipynb")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", tmp_path / "two.ipynb"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "1 failed, 1 passed" in ran.stdout, ran.stdout + ran.stderr

@@ -15,9 +15,23 @@ import plotly.graph_objects as go
 from IPython.display import HTML
 
 from workbench.errors import WorkbenchError
+from workbench.measure.report import Report
 from workbench.ui import tables
+from workbench.ui.labels import technique_label
 from workbench.ui.theme import PALETTE, current_theme, template
 
+HEADINGS = {
+    "nbytes": "bytes",
+    "bits_per_weight": "bits a weight",
+    "entropy_bits": "entropy, bits a weight",
+    "rel_mse": "error",
+    "output_rel_mse": "output error",
+    "plain_rel_mse": "plain, same bytes",
+    "gain_db": "gain over plain, dB",
+    "shuffled_rel_mse": "on shuffled weights",
+    "gaussian_rel_mse": "on Gaussian weights",
+    "laplace_rel_mse": "on Laplace weights",
+}
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
 
 
@@ -40,6 +54,75 @@ def table(
     columns = {key: key for key in rows[0]}
     texts = [{key: _text(row[key], digits) for key in columns} for row in rows]
     return HTML(tables.table(columns, texts, caption, own))
+
+
+def report_table(
+    reports: Mapping[str, Report] | Iterable[Report],
+    *fields: str,
+    own: Sequence[int] = (),
+    caption: str = "",
+) -> HTML:
+    """Reports as a table, a row each.
+
+    Parameters
+    ----------
+    reports : mapping of name to Report, or several reports
+        Without names a row carries the technique and those parameters that are not its defaults.
+    *fields : keys of HEADINGS
+        The columns, in this order.
+    own, caption
+        As in `table`.
+    """
+    if not isinstance(reports, Mapping):
+        reports = {technique_label(r.technique, r.parameters): r for r in reports}
+    rows = []
+    for name, report in reports.items():
+        values = report.row()
+        row = {"": name} | {HEADINGS[field]: values[field] for field in fields}
+        if report.gain_db is not None and "gain_db" in fields:  # a row has no place for infinity
+            row[HEADINGS["gain_db"]] = f"{report.gain_db:+.1f}".replace("inf", "∞")
+        rows.append(row)
+    return table(rows, own, caption)
+
+
+def summary(reports: Iterable[Report], front: Iterable[Report] = ()) -> HTML:
+    """Reports on several matrices as a table, a row a technique, by rising bits.
+
+    Bits a weight are those of all matrices together, errors are means over the matrices, and the
+    gain is that of the matrix where it is least.
+
+    Parameters
+    ----------
+    reports : several reports
+        Of each technique as many, on the same matrices.
+    front : those reports that are not beaten on their matrix
+    """
+    of: dict[str, list[Report]] = {}
+    for report in reports:
+        of.setdefault(technique_label(report.technique, report.parameters), []).append(report)
+    front = list(front)
+    rows = []
+    for name, own in sorted(of.items(), key=lambda item: _bits(item[1])):
+        values = [report.row() for report in own]
+        row = {"": name, HEADINGS["bits_per_weight"]: _bits(own)}
+        for field in ("rel_mse", "output_rel_mse", "plain_rel_mse", "shuffled_rel_mse"):
+            row[HEADINGS[field]] = _mean(value[field] for value in values)
+        gain = min(report.gain_db for report in own)
+        row["least gain over plain, dB"] = f"{gain:+.1f}".replace("inf", "∞")
+        row["not beaten on"] = f"{sum(report in front for report in own)} of {len(own)}"
+        rows.append(row)
+    matrices = len({report.tensor for own in of.values() for report in own})
+    return table(rows, caption=f"means over {matrices} matrices")
+
+
+def _bits(reports: Sequence[Report]) -> float:
+    weights = sum(8 * report.nbytes / report.bits_per_weight for report in reports)
+    return 8 * sum(report.nbytes for report in reports) / weights
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _text(value, digits: int) -> str:

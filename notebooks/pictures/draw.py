@@ -1,0 +1,149 @@
+"""Draw the pictures of the landing page from the bundled weights.
+
+    python notebooks/pictures/draw.py
+
+Each is an SVG of 640 x 360 with a background of its own, so that it reads on light and dark pages.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import workbench as wb
+from workbench.measure.error import relative_mse
+
+HERE = Path(__file__).parent
+WIDTH, HEIGHT = 640, 360
+BACKGROUND, INK, FAINT = "#14171c", "#e8eaed", "#5f6773"
+BLUE, ORANGE, TEAL = "#5ab0f2", "#f2955a", "#3fc4a8"
+
+
+def main() -> None:
+    """Write all pictures beside this file."""
+    weights = wb.open_model("smollm2-slice")
+    w = weights["blk.14.ffn_up.weight"].read()
+    save("00-start-here", matrix_and_trits(w))
+    save("01-ternary-weights", error_by_threshold(w))
+    save("02-ternary-matmul", rows_in_bytes(w))
+    save("03-compare", bits_and_errors(weights))
+
+
+def save(name: str, shapes: list[str]) -> None:
+    """Write one picture."""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
+    back = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{BACKGROUND}"/>'
+    (HERE / f"{name}.svg").write_text("\n".join([head, back, *shapes, "</svg>"]) + "\n")
+
+
+def matrix_and_trits(w: np.ndarray) -> list[str]:
+    """The same corner of a matrix, as it is and as trits."""
+    side, cell = 20, 13
+    corner = w[:side, :side]
+    trits = wb.ternary.quantize(w, "optimal").codes[:side, :side]
+    largest = 0.6 * np.abs(corner).max()
+    shapes = []
+    for left, values in ((30, corner / largest), (350, 0.72 * trits)):
+        for r in range(side):
+            for c in range(side):
+                at = left + cell * c, 50 + cell * r
+                shapes.append(square(*at, cell - 1, signed(values[r, c])))
+    shapes.append(line([(302, 180), (338, 180)], INK, 3))
+    shapes.append(line([(328, 172), (338, 180), (328, 188)], INK, 3))
+    return shapes
+
+
+def error_by_threshold(w: np.ndarray) -> list[str]:
+    """Error against threshold with the best scale, and with BitNet's."""
+    thresholds = np.linspace(0, 2, 41)
+    best, own = [], []
+    for t in thresholds:
+        rounded = {
+            refit: wb.ternary.quantize(w, threshold=t, scale="tensor", refit=refit).dequantize()
+            for refit in (True, False)
+        }
+        best.append(relative_mse(w, rounded[True]))
+        own.append(relative_mse(w, rounded[False]))
+    x = 60 + 540 * thresholds / 2
+
+    def y(errors):
+        return 300 - 480 * (np.minimum(errors, 0.75) - 0.2)
+
+    lowest = int(np.argmin(best))
+    return [
+        line([(60, 30), (60, 320), (610, 320)], FAINT, 2),
+        line(np.column_stack([x, y(own)]), ORANGE, 4),
+        line(np.column_stack([x, y(best)]), BLUE, 4),
+        line([(x[lowest], y(best[lowest])), (x[lowest], 320)], FAINT, 2, "6 6"),
+        dot(x[lowest], y(best[lowest]), 10, BLUE),
+        dot(x[10], y(own[10]), 10, ORANGE),  # BitNet's threshold, half the mean magnitude
+    ]
+
+
+def rows_in_bytes(w: np.ndarray) -> list[str]:
+    """Four rows of trits, and the bits of the bytes that they share."""
+    cols, cell = 22, 25
+    trits = wb.ternary.quantize(w, "optimal").codes[:4, :cols]
+    packed = wb.ternary.pack(trits).data[0]
+    shapes = []
+    for c in range(cols):
+        left = 45 + cell * c
+        for r in range(4):
+            shapes.append(square(left, 35 + cell * r, cell - 2, signed(0.72 * trits[r, c])))
+        for bit in range(8):
+            is_set = packed[c] >> bit & 1
+            shapes.append(
+                square(left, 165 + 20 * bit, 18, INK if is_set else "#2a3039", width=cell - 2)
+            )
+    return shapes
+
+
+def bits_and_errors(weights) -> list[str]:
+    """Bits a weight against error of all techniques on one matrix, and what none beats."""
+    reports = wb.compare(weights, "blk.14.attn_q.weight", nulls=False, plain=False, timing=False)
+    reports = [r for r in reports if r.rel_mse > 0 and r.bits_per_weight < 6]
+
+    def place(r):
+        return 90 + 145 * (r.bits_per_weight - 1.5), 10 + 135 * -np.log10(r.rel_mse)
+
+    front = wb.pareto(reports)
+    shapes = [line([(50, 30), (50, 335), (610, 335)], FAINT, 2)]
+    shapes.append(line([place(r) for r in front], FAINT, 3, "8 7"))
+    for r in reports:
+        ternary = r.technique.endswith("ternary") or r.technique in ("tq1_0", "tq2_0", "q2_0")
+        colour = ORANGE if ternary else TEAL if r.technique.startswith("entropy") else BLUE
+        shapes.append(dot(*place(r), 10, colour))
+    return shapes
+
+
+def signed(value: float) -> str:
+    """A colour for a number from -1 to 1: blue, dark, orange."""
+    dark = np.array([0x26, 0x2B, 0x33])
+    full = np.array([0x5A, 0xB0, 0xF2] if value < 0 else [0xF2, 0x95, 0x5A])
+    share = min(1.0, 1.4 * abs(value))
+    return "#" + "".join(f"{round(v):02x}" for v in dark + share * (full - dark))
+
+
+def square(x: float, y: float, height: float, colour: str, width: float | None = None) -> str:
+    """A filled rectangle."""
+    width = height if width is None else width
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{colour}"/>'
+
+
+def dot(x: float, y: float, radius: float, colour: str) -> str:
+    """A filled circle with a dark rim."""
+    at = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"'
+    return f'<circle {at} fill="{colour}" stroke="{BACKGROUND}" stroke-width="3"/>'
+
+
+def line(points, colour: str, width: float, dashes: str = "") -> str:
+    """A line through points."""
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return (
+        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width:g}" '
+        f'stroke-linejoin="round" stroke-linecap="round"{dashed}/>'
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -320,6 +320,14 @@ def test_no_traceback_unless_asked_for(monkeypatch, run):
         main()
 
 
+def test_an_error_of_several_lines_becomes_one(monkeypatch, run):
+    def refuse():
+        raise wb.WorkbenchError("two\nlines")
+
+    monkeypatch.setattr("workbench.models.catalog", refuse)
+    assert run("models", "list") == (1, "", "error: two lines\n")
+
+
 def test_ctrl_c_ends_quietly(monkeypatch, run):
     def interrupted():
         raise KeyboardInterrupt

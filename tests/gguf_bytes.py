@@ -54,3 +54,20 @@ def small() -> bytes:
     data = pack("<3f", 1, -2, 3) + bytes(20)
     data += (pack("<e", 0.5) + bytes(range(32)) + pack("<e", 2.0) + bytes(32)) + bytes(28)
     return gguf(entries, infos, data)
+
+
+def several() -> bytes:
+    """A valid file of version 2 with one tensor of many types, aligned to 64."""
+    types = {1: (1, 2), 12: (256, 144), 30: (1, 2), 34: (256, 54), 36: (1, 0), 42: (64, 18)}
+    infos, data = [], b""
+    for kind, (elements, size) in types.items():
+        nbytes = 4096 // elements * size or 4096 // 4 + 32
+        infos.append(info(f"t{kind}", (512, 8), kind, len(data)))
+        data += bytes(n % 251 for n in range(nbytes)) + bytes(-nbytes % 64)
+    entries = [ARCHITECTURE, entry("general.alignment", UINT32, pack("<I", 64))]
+    return gguf(entries, infos, data, alignment=64, version=2)
+
+
+def samples() -> list[bytes]:
+    """Valid files to damage."""
+    return [small(), several(), gguf([ARCHITECTURE]), gguf()]

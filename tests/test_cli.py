@@ -9,6 +9,7 @@ import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -376,6 +377,21 @@ def test_doctor_fails_where_kernels_are_not_compiled():
     assert result.returncode == 1
     kernels = [row for row in json.loads(result.stdout) if row["check"].startswith("kernel ")]
     assert all(not row["ok"] and "make kernels" in row["mend"] for row in kernels)
+
+
+def test_bench_passes_its_grid_on(monkeypatch, rows):
+    asked = []
+
+    def bench_matmul(*grid):
+        asked.append(grid)
+        return [{"kernel": "planar", "median_s": 0.5}]
+
+    monkeypatch.setitem(
+        sys.modules, "workbench.measure.race", SimpleNamespace(bench_matmul=bench_matmul)
+    )
+    grid = ["--shape", "64x32,5x7", "--threads", "1,2", "--tokens", "1,8"]
+    assert rows("bench", "matmul", *grid) == [{"kernel": "planar", "median_s": 0.5}]
+    assert asked == [([(64, 32), (5, 7)], [1, 2], [1, 8])]
 
 
 @pytest.mark.parametrize("verb", ["lab", "dashboards"])

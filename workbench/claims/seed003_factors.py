@@ -176,17 +176,6 @@ def memory_saved():
     )
 
 
-@check("fusion-sum-table")
-def sum_table():
-    """Size of the table of sums, and how far it depends on the definition."""
-    sums = {name: [sum(factors(n)) for n in range(SIZE)] for name, factors in DEFINITIONS.items()}
-    yield says("bytes at 4 an entry", 384, SIZE * 4)
-    yield says("260 M/s over 130 M/s", "2.0", 260 / 130)
-    yield shows("largest sum, definition A", max(sums["A"]))
-    differing = sum(u != a for u, a in zip(sums["U"], sums["A"], strict=True))
-    yield shows("entries on which U and A differ", differing)
-
-
 @check("fusion-custom-patterns")
 def custom_patterns():
     """Five functions of the factors: their tables against the functions, every n, U, A and C."""

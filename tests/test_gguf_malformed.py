@@ -94,6 +94,8 @@ CASES = {
     "key 2^64-1": (header(0, 1) + pack("<Q", 2**64 - 1) + bytes(9), "at most 9 are", KEY),
     "key 2^30+1": (header(0, 1) + pack("<Q", 2**30 + 1) + bytes(9), "at most 9 are", KEY),
     "key over 65535": (one_entry("k" * 65_536, UINT8, b"\0"), "at most 65535", KEY),
+    "long key twice": (
+        gguf([entry("k" * 999, UINT8, b"\0")] * 2), "key 'kkkk", KEY + 8 + 999 + 5),
     "key empty": (one_entry("", UINT8, b"\0"), "is empty", KEY),
     "key twice": (gguf([entry("k", UINT8, b"\0")] * 2), "'k' occurs twice", KEY + 14),
     "key not UTF-8": (one_entry(b"a\xff", UINT8, b"\0"), "is not UTF-8", KEY + 9),
@@ -202,6 +204,7 @@ def test_refusal(tmp_path, case):
     assert caught.value.path == str(path)
     assert str(caught.value) == f"{path}, byte {position}: {caught.value.problem}"
     assert "\n" not in caught.value.problem
+    assert len(caught.value.problem) < 250
     assert took < 1
     assert memory < MOST_MEMORY
 

@@ -160,12 +160,11 @@ def decode_blocks(
     threads = kernels.cores() if threads is None else threads
     if threads < 1:
         raise WorkbenchError(f"threads is {threads}, but must be at least 1")
-    out = np.empty((raw.shape[0], cols), np.float32)
     raw = np.ascontiguousarray(raw)
-    if out.size == 0:
-        return out
     if not block.kernels:
-        out[:] = _decode_by_library(name, raw)
+        return _decode_by_library(name, raw)
+    out = np.empty((raw.shape[0], cols), np.float32)
+    if out.size == 0:
         return out
     module = kernels.load(block.kernels)
     if block.kernels == "blocks_plain":

@@ -6,7 +6,7 @@ from struct import unpack_from
 
 import numpy as np
 
-from workbench.formats.mapped import Cursor
+from workbench.formats.mapped import Cursor, shown
 
 # type number: (name, NumPy format); bool is a byte that must be 0 or 1
 NUMBERS = {
@@ -98,7 +98,7 @@ class Metadata(Mapping):
             return str(self._cursor.bytes[begin:end], "utf-8")
         except UnicodeDecodeError as error:
             raise self._cursor.fail(
-                f"the value of {key!r} is not UTF-8", begin + error.start
+                f"the value of {shown(key)} is not UTF-8", begin + error.start
             ) from None
 
 
@@ -109,19 +109,20 @@ def read_metadata(cursor: Cursor, count: int) -> Metadata:
     for index in range(count):
         begin = cursor.position
         key = cursor.string(f"the key of metadata entry {index + 1} of {count}", LONGEST_KEY)
+        label = shown(key)
         if key in entries:
-            raise cursor.fail(f"metadata key {key!r} occurs twice", begin)
-        kind = _kind(cursor, key, "value", (*NUMBERS, STRING, ARRAY))
+            raise cursor.fail(f"metadata key {label} occurs twice", begin)
+        kind = _kind(cursor, label, "value", (*NUMBERS, STRING, ARRAY))
         size = 1
         is_array = kind == ARRAY
         if is_array:
-            kind = _kind(cursor, key, "elements", (*NUMBERS, STRING))
+            kind = _kind(cursor, label, "elements", (*NUMBERS, STRING))
             begin = cursor.position
-            size = cursor.number("<Q", f"the number of elements of {key!r}")
+            size = cursor.number("<Q", f"the number of elements of {label}")
             smallest = 8 if kind == STRING else np.dtype(NUMBERS[kind][1]).itemsize
             if size * smallest > cursor.left:
                 raise cursor.fail(
-                    f"metadata {key!r} has {size} elements of at least {smallest} bytes, but only "
+                    f"metadata {label} has {size} elements of at least {smallest} bytes, but only "
                     f"{cursor.left} bytes are left",
                     begin,
                 )
@@ -130,34 +131,34 @@ def read_metadata(cursor: Cursor, count: int) -> Metadata:
             strings += size
             if strings > MOST_STRINGS:
                 raise cursor.fail(
-                    f"with {key!r} the metadata holds {strings} strings; at most {MOST_STRINGS} "
+                    f"with {label} the metadata holds {strings} strings; at most {MOST_STRINGS} "
                     "are read"
                 )
-            _skip_strings(cursor, key, size)
+            _skip_strings(cursor, label, size)
         else:
-            _skip_numbers(cursor, key, kind, size)
+            _skip_numbers(cursor, label, kind, size)
     return Metadata(cursor, entries)
 
 
-def _kind(cursor: Cursor, key: str, what: str, allowed: tuple[int, ...]) -> int:
+def _kind(cursor: Cursor, label: str, what: str, allowed: tuple[int, ...]) -> int:
     """The type number of a value or of an array's elements."""
     begin = cursor.position
-    kind = cursor.number("<i", f"the type of metadata {key!r}")
+    kind = cursor.number("<i", f"the type of metadata {label}")
     if kind not in allowed:
         reason = "arrays of arrays are not read" if kind == ARRAY else "there is no such type"
-        raise cursor.fail(f"metadata {key!r} has {what} of type {kind}: {reason}", begin)
+        raise cursor.fail(f"metadata {label} has {what} of type {kind}: {reason}", begin)
     return kind
 
 
-def _skip_strings(cursor: Cursor, key: str, count: int) -> None:
+def _skip_strings(cursor: Cursor, label: str, count: int) -> None:
     data, position, end = cursor.bytes, cursor.position, len(cursor.bytes)
     for _ in range(count):
         if position + 8 > end:
-            raise cursor.fail(f"the file ends within the strings of {key!r}", position)
+            raise cursor.fail(f"the file ends within the strings of {label}", position)
         (length,) = unpack_from("<Q", data, position)
         if length > end - position - 8:
             raise cursor.fail(
-                f"a string of {key!r} is {length} bytes long, but only {end - position - 8} bytes "
+                f"a string of {label} is {length} bytes long, but only {end - position - 8} bytes "
                 "are left",
                 position,
             )
@@ -165,15 +166,15 @@ def _skip_strings(cursor: Cursor, key: str, count: int) -> None:
     cursor.position = position
 
 
-def _skip_numbers(cursor: Cursor, key: str, kind: int, count: int) -> None:
+def _skip_numbers(cursor: Cursor, label: str, kind: int, count: int) -> None:
     name, code = NUMBERS[kind]
-    begin = cursor.skip(count * np.dtype(code).itemsize, f"metadata {key!r} ({name})")
+    begin = cursor.skip(count * np.dtype(code).itemsize, f"metadata {label} ({name})")
     if kind == BOOL:
         for at in range(begin, cursor.position, 1 << 20):
             block = np.frombuffer(cursor.bytes[at : min(at + (1 << 20), cursor.position)], np.uint8)
             if block.max() > 1:
                 wrong = at + int((block > 1).argmax())
                 raise cursor.fail(
-                    f"metadata {key!r} holds the bool {cursor.bytes[wrong]}; it must be 0 or 1",
+                    f"metadata {label} holds the bool {cursor.bytes[wrong]}; it must be 0 or 1",
                     wrong,
                 )

@@ -110,7 +110,6 @@ def place(
         payload = data[begin : begin + nbytes]
         tensors[info.name] = _tensor(info, layout, payload)
         expected += padded(nbytes, alignment)
-    # without tensors the padding behind the header may be missing too
     end = start + expected
     if len(data) > end:
         raise cursor.fail(
@@ -173,11 +172,11 @@ def _choose_layouts(cursor, infos, start, alignment, known) -> dict[int, Layout]
 
 def _spans(infos: list[TensorInfo], data_bytes: int) -> dict[str, tuple[int, bool]]:
     """Bytes up to the next tensor or the end of the file, and whether it is the latter."""
-    spans = {}
     ends = [info.offset for info in infos[1:]] + [data_bytes]
-    for number, (info, end) in enumerate(zip(infos, ends, strict=False), 1):
-        spans[info.name] = end - info.offset, number == len(infos)
-    return spans
+    return {  # without tensors there is an end too many
+        info.name: (end - info.offset, number == len(infos))
+        for number, (info, end) in enumerate(zip(infos, ends, strict=False), 1)
+    }
 
 
 def _fits(layout, info: TensorInfo, span: tuple[int, bool], alignment: int) -> bool:

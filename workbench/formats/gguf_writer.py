@@ -41,8 +41,8 @@ def write_gguf(
         tensors that are encoded already (`Tensor.of`, or tensors of an open file).
     metadata : mapping
         That of an open GGUF file keeps its types. Of others NumPy numbers and arrays keep theirs;
-        an int becomes uint32, or int32, int64, uint64 where only that holds it, a float float32;
-        lists the same, but of ints int32 first. "general.alignment" is obeyed.
+        an int becomes the first that holds it of uint32, int32, int64 and uint64 (in lists int32
+        comes first), a float float32, or float64 beyond it. "general.alignment" is obeyed.
 
     Raises
     ------
@@ -159,9 +159,9 @@ class _Writer(gguf.GGUFWriter):
 def _check(name: str, tensor: Tensor) -> None:
     if tensor.quant not in BLOCKS or BLOCKS[tensor.quant].id is None:
         raise WorkbenchError(f"tensor {name!r} is {tensor.quant}, a type that GGUF lacks")
-    if not 1 <= len(name.encode()) <= LONGEST_NAME or not name.isprintable():
+    if not _fits(name, LONGEST_NAME):
         raise WorkbenchError(
-            f"tensor name {name!r} must have 1 to {LONGEST_NAME} bytes, all printable"
+            f"tensor name {name!r} must be text of 1 to {LONGEST_NAME} bytes, all printable"
         )
     if not 1 <= len(tensor.shape) <= MOST_DIMENSIONS or 0 in tensor.shape:
         raise WorkbenchError(
@@ -170,12 +170,17 @@ def _check(name: str, tensor: Tensor) -> None:
         )
 
 
+def _fits(text: str, most: int) -> bool:
+    """Whether it is text that can be printed, of 1 to `most` bytes."""
+    return isinstance(text, str) and text.isprintable() and 1 <= len(text.encode()) <= most
+
+
 def _alignment(entries: dict) -> int:
     value, kind, _ = entries.get("general.alignment", (32, GGUFValueType.UINT32, None))
     if kind != GGUFValueType.UINT32 or value not in ALIGNMENTS:
         raise WorkbenchError(
-            f"general.alignment is {value!r}, but must be a power of two from {ALIGNMENTS[0]} to "
-            f"{ALIGNMENTS[-1]}"
+            f"metadata 'general.alignment' is {value!r}, but must be a uint32, a power of two from "
+            f"{ALIGNMENTS[0]} to {ALIGNMENTS[-1]}"
         )
     return value
 
@@ -185,9 +190,10 @@ def _entries(metadata: Mapping) -> dict[str, tuple]:
     if isinstance(metadata, Metadata):
         return {key: _as_in_file(metadata, key) for key in metadata if key not in SPLIT_KEYS}
     for key in metadata:
-        printable = isinstance(key, str) and key.isprintable()
-        if not printable or not 1 <= len(key.encode()) <= LONGEST_KEY:
-            raise WorkbenchError(f"metadata key {key!r} must be 1 to {LONGEST_KEY} printable bytes")
+        if not _fits(key, LONGEST_KEY):
+            raise WorkbenchError(
+                f"metadata key {key!r} must be text of 1 to {LONGEST_KEY} bytes, all printable"
+            )
     return {key: _typed(key, value) for key, value in metadata.items()}
 
 
@@ -201,13 +207,18 @@ def _as_in_file(metadata: Metadata, key: str) -> tuple:
 
 
 def _typed(key: str, value) -> tuple:
-    if isinstance(value, str):
-        return value, GGUFValueType.STRING, None
-    if isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value):
-        return list(value), GGUFValueType.ARRAY, GGUFValueType.STRING
-    array = np.asarray(value)
-    if not isinstance(value, np.ndarray | np.generic):
-        array = _narrowed(array)
+    """`value` with the type that GGUF files use for it, as `write_gguf` says."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+            return value, GGUFValueType.STRING, None
+        if isinstance(value, list | tuple) and value and all(isinstance(v, str) for v in value):
+            "".join(value).encode()
+            return list(value), GGUFValueType.ARRAY, GGUFValueType.STRING
+    except UnicodeEncodeError:
+        raise WorkbenchError(f"metadata {key!r} is {value!r}, which is not valid Unicode") from None
+    typed = isinstance(value, np.ndarray | np.generic)
+    array = np.asarray(value) if typed else _narrowed(value)
     if array is None or array.dtype.newbyteorder("<") not in KINDS or array.ndim > 1:
         raise TypeError(
             f"metadata {key!r} is {value!r}, but must be a number, a bool, a str or a list of one "
@@ -219,16 +230,21 @@ def _typed(key: str, value) -> tuple:
     return array.tolist(), GGUFValueType.ARRAY, kind
 
 
-def _narrowed(array: np.ndarray) -> np.ndarray | None:
-    """Python numbers in the type that GGUF files use for them; None where there is none."""
-    if array.size == 0 or array.dtype.kind not in "bfiu":
+def _narrowed(value) -> np.ndarray | None:
+    """Python numbers as an array of the first type that holds them; None where there is none."""
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    kinds = {type(number) for number in numbers}
+    if kinds == {bool}:
+        return np.asarray(value)
+    if kinds <= {int, float} and float in kinds:
+        largest = max((abs(number) for number in numbers if np.isfinite(number)), default=0)
+        narrow = largest <= float(np.finfo(np.float32).max)
+        return np.asarray(value, np.float32 if narrow else np.float64)
+    if kinds != {int}:
         return None
-    if array.dtype.kind == "b":
-        return array
-    if array.dtype.kind == "f":
-        return array.astype(np.float32)
-    first = INTEGERS if array.ndim == 0 else [INTEGERS[1], *INTEGERS]
-    for dtype in first:
-        if np.iinfo(dtype).min <= array.min() and array.max() <= np.iinfo(dtype).max:
-            return array.astype(dtype)
+    choices = INTEGERS if value is numbers[0] else [INTEGERS[1], *INTEGERS]
+    for dtype in choices:
+        limits = np.iinfo(dtype)
+        if limits.min <= min(numbers) and max(numbers) <= limits.max:
+            return np.asarray(value, dtype)
     return None

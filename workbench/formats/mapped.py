@@ -8,6 +8,8 @@ import numpy as np
 
 from workbench.errors import FormatError, WorkbenchError
 
+LONGEST_SHOWN = 80
+
 
 def map_file(path: str | os.PathLike) -> np.ndarray:
     """The bytes of a regular file as a read-only uint8 array; nothing is read yet.
@@ -20,17 +22,22 @@ def map_file(path: str | os.PathLike) -> np.ndarray:
         The file is empty.
     """
     path = Path(path)
-    if not path.exists():
-        raise WorkbenchError(f"{path}: there is no such file")
-    if not path.is_file():  # opening a pipe would wait for ever
-        raise WorkbenchError(f"{path}: not a regular file")
-    if path.stat().st_size == 0:
-        raise FormatError(path, 0, "the file is empty")
     try:
+        if not path.exists():
+            raise WorkbenchError(f"{path}: there is no such file")
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise WorkbenchError(f"{path}: not a regular file")
+        if path.stat().st_size == 0:
+            raise FormatError(path, 0, "the file is empty")
         # slices of a plain view are ten times quicker than slices of a memmap
         return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
     except OSError as error:
         raise WorkbenchError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def shown(text: str) -> str:
+    """A name as a message shows it: quoted, escaped and not too long."""
+    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
 
 
 class Cursor:
@@ -89,5 +96,7 @@ class Cursor:
         except UnicodeDecodeError as error:
             raise self.fail(f"{what} is not UTF-8", start + error.start) from None
         if not text.isprintable():
-            raise self.fail(f"{what} holds a character that cannot be printed: {text!r}", start)
+            raise self.fail(
+                f"{what} holds a character that cannot be printed: {shown(text)}", start
+            )
         return text

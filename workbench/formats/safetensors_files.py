@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 
 from workbench.errors import FormatError, WorkbenchError
 from workbench.formats.bitnet import BitNetTensor, packed_bitnet
-from workbench.formats.mapped import Cursor, map_file
+from workbench.formats.mapped import Cursor, map_file, shown
 from workbench.formats.tensor import Tensor
 from workbench.formats.writing import replacing
 
-LARGEST_HEADER = 16 << 20  # bytes; a hundred thousand tensors
-LARGEST_INDEX = 64 << 20
+LARGEST_HEADER = 4 << 20  # bytes; some forty thousand tensors, read within a second
+LARGEST_INDEX = 16 << 20
 WRITABLE = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"]
 
 
@@ -124,8 +125,8 @@ def _open_one(path: Path) -> SafetensorsFile:
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:
-        said = str(error).removeprefix("Error while deserializing header: ")
-        raise FormatError(path, 8, f"not a valid safetensors header: {said}") from None
+        said = " ".join(str(error).removeprefix("Error while deserializing header: ").split())
+        raise FormatError(path, 8, f"not a valid safetensors header: {said[:300]}") from None
     # the library has checked types, sizes and offsets; a name that occurs twice it lets pass
     header = _parse_json(path, bytes(cursor.bytes[8 : 8 + length]), 8)
     metadata = header.pop("__metadata__", {})
@@ -133,7 +134,7 @@ def _open_one(path: Path) -> SafetensorsFile:
     tensors = {}
     for name, entry in header.items():
         if not name.isprintable() or not name:
-            raise FormatError(path, 8, f"tensor name {name!r} is empty or cannot be printed")
+            raise FormatError(path, 8, f"tensor name {shown(name)} is empty or cannot be printed")
         begin, end = (start + offset for offset in entry["data_offsets"])
         shape = tuple(entry["shape"])
         tensors[name] = Tensor(name, shape, entry["dtype"], end - begin, data[begin:end])
@@ -151,15 +152,19 @@ def _open_index(path: Path) -> SafetensorsFile:
     shards = {}
     for shard in dict.fromkeys(names.values()):
         if Path(shard).name != shard or shard in ("", ".", ".."):
-            raise FormatError(path, 0, f"shard {shard!r} is not a file name in the index's folder")
+            raise FormatError(
+                path, 0, f"shard {shown(shard)} is not a file name in the index's folder"
+            )
         file = path.with_name(shard)
         if not file.is_file():
-            raise FormatError(path, 0, f"the index names {shard}, which is missing")
+            raise FormatError(path, 0, f"the index names {shown(shard)}, which is missing")
         shards[shard] = _open_one(file)
     missing = next((name for name, shard in names.items() if name not in shards[shard]), None)
     if missing is not None:
         raise FormatError(
-            path, 0, f"the index puts tensor {missing!r} in {names[missing]}, which lacks it"
+            path,
+            0,
+            f"the index puts tensor {shown(missing)} in {shown(names[missing])}, which lacks it",
         )
     metadata = index.get("metadata")
     tensors = {name: shards[shard][name] for name, shard in names.items()}
@@ -170,9 +175,8 @@ def _parse_json(path: Path, text: bytes, start: int):
     def unique(pairs):
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise FormatError(path, start, f"{twice!r} occurs twice")
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise FormatError(path, start, f"{shown(twice)} occurs twice")
         return found
 
     try:

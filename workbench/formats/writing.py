@@ -1,10 +1,10 @@
 """Files that appear whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from workbench.errors import WorkbenchError
 
@@ -19,23 +19,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         The folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise WorkbenchError(f"{path}: cannot be written ({error.strerror})") from None
-    temporary = Path(name)
-    try:
+        temporary.open("xb").close()
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp keeps the file to its owner
         os.replace(temporary, path)
     except OSError as error:
         raise WorkbenchError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

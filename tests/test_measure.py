@@ -47,8 +47,11 @@ def test_errors_are_their_definitions(weights, rng):
 
 
 def test_errors_of_many_weights_lose_no_precision():
-    weights = np.ones((1, 2**25), np.float32)  # a float32 sum of ones stops at 2^24
-    assert error.relative_mse(weights, weights * np.float32(0.5)) == 0.25
+    weights = np.ones((1, 2**24 + 1), np.float32)
+    weights[0, 0] = 2**12  # beside whose square a float32 sum does not see ones
+    decoded = np.zeros_like(weights)
+    decoded[0, 0] = 2**12
+    assert error.relative_mse(weights, decoded) == 0.5
 
 
 def test_errors_at_the_edges(weights):
@@ -119,6 +122,23 @@ def test_no_uniform_rounding_beats_the_plain_curve_at_its_own_size(weights, bits
     report = wb.measure(recipe, weights, nulls=False, timing=False)
     assert report.gain_db <= 1e-6
     assert report.plain_rel_mse <= report.rel_mse * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 70), (16, 300)], ids=str)
+def test_plain_rounding_is_the_front_of_all_its_points(rng, shape):
+    weights = rng.standard_normal(shape, np.float32)
+    points = [(0, 1.0)]
+    for bits in range(2, 9):
+        for levels in ("symmetric", "asymmetric"):
+            for sharing in ({"scale": "tensor"}, {}, {"group": 128}, {"group": 32}):
+                recipe = wb.technique(
+                    "uniform", bits=bits, levels=levels, scale_type="float16", **sharing
+                )
+                encoded = recipe.encode(weights)
+                points.append((encoded.nbytes, error.relative_mse(weights, encoded.decode())))
+    for nbytes in range(0, 2 * points[-1][0], 37):
+        expected = pytest.approx(interpolate(points, nbytes), rel=1e-9)
+        assert PlainRounding(weights).rel_mse(nbytes) == expected
 
 
 def test_plain_rounding_gets_better_with_bytes(weights):

@@ -81,8 +81,9 @@ def test_absmean_is_bitnet_to_the_bit(weights):
 
 
 def test_absmean_rounds_halves_to_even():
-    trits = quantize(np.array([[0.5, -0.5, 1.5, -1.5]]))  # their mean magnitude is 1
-    np.testing.assert_array_equal(trits.codes, [[0, 0, 1, -1]])
+    more = 2.0**-23  # the next float32 at one
+    weights = np.array([[0.5, -0.5 - more, 1.5 - more, -1.5]])  # whose mean magnitude is 1
+    np.testing.assert_array_equal(quantize(weights).codes, [[0, -1, 1, -1]])
 
 
 def test_absmean_clamps_its_scale():

@@ -37,7 +37,7 @@ def make(name, module=__name__):
             return {"weights": ("float32", shape)}
 
         def compress(self, weights):
-            return {"weights": weights}
+            return {"weights": np.asfortranarray(weights)}  # which safetensors would scramble
 
         def restore(self, arrays, shape):
             return arrays["weights"]

@@ -117,6 +117,14 @@ def test_scales_a_row_help_where_rows_differ(weights):
     np.testing.assert_array_equal(each.decode()[3], 0)
 
 
+def test_large_rows_count_for_more_in_the_levels():
+    rng = np.random.default_rng(2)
+    large = 10 * rng.standard_normal((1, 20_000))  # one level a side is best at 0.798 of its size
+    small = 0.1 * rng.choice([-1.0, 1.0], (1, 20_000))  # at 1
+    encoded = wb.technique("lloyd-max", levels=2, scale="row").encode(np.vstack([large, small]))
+    np.testing.assert_allclose(encoded.arrays["codebook"], [-0.798, 0.798], atol=0.01)
+
+
 @pytest.mark.parametrize(("levels", "bits"), [(2, 1), (3, 2), (4, 2), (5, 3), (16, 4), (256, 8)])
 def test_lloyd_max_takes_whole_bits(weights, levels, bits):
     encoded = wb.technique("lloyd-max", levels=levels).encode(weights)

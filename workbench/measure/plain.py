@@ -9,7 +9,7 @@ from workbench.measure.error import relative_mse
 from workbench.techniques.base import technique
 
 SHARING = ({"scale": "tensor"}, {}, {"group": 128}, {"group": 32})  # {}: a scale a row
-MOST_BITS = 8
+LEAST_BITS, MOST_BITS = 2, 8
 
 
 class PlainRounding:
@@ -31,13 +31,12 @@ class PlainRounding:
 
     def rel_mse(self, nbytes: int) -> float:
         """Relative mean squared error that plain rounding leaves when it may take `nbytes`."""
-        bits = 8 * nbytes / self.weights.size
-        # scales and headers take their share, so the nearest points may have fewer bits
-        lowest = min(max(math.floor(bits) - 2, 2), MOST_BITS)
-        highest = min(max(math.ceil(bits), 2), MOST_BITS)
+        highest = min(max(math.ceil(8 * nbytes / self.weights.size), LEAST_BITS), MOST_BITS)
         points = [(0, float(self.weights.any()))]
-        for width in range(lowest, highest + 1):
-            points += self._at(width)
+        for bits in range(highest, LEAST_BITS - 1, -1):
+            points += self._at(bits)
+            if all(size <= nbytes for size, _ in self._at(bits)):
+                break  # fewer bits are farther from `nbytes` still
         return interpolate(points, nbytes)
 
     def _at(self, bits: int) -> list[tuple[int, float]]:

@@ -5,6 +5,7 @@ and use nothing from the network.
 """
 
 import os
+import secrets
 import shutil
 import socket
 from pathlib import Path
@@ -56,6 +57,11 @@ def dashboards(
             page_config["workbenchCards"] = cards(folder)
         return page_config
 
+    def set_cookie(handler, **_):
+        # a page sends it back when it is closed, to end its kernel; Voila sets it on the landing
+        # page only
+        handler.xsrf_token  # noqa: B018
+
     server = Voila(log_level="ERROR")
     server.config_file_paths = [str(folder)]
     server.initialize(
@@ -69,6 +75,7 @@ def dashboards(
         ]
     )
     server.voila_configuration.page_config_hook = add_cards
+    server.voila_configuration.prelaunch_hook = set_cookie
     url = f"http://{_in_url(host)}:{port}/"
     IOLoop.current().add_callback(_announce, f"Dashboards: {url}", host)
     server.start()
@@ -90,10 +97,9 @@ def lab(port: int = 8888, open_browser: bool = False, host: str = "127.0.0.1") -
 
     from jupyterlab.labapp import LabApp
 
-    _announce(
-        f"JupyterLab: http://{_in_url(host)}:{port}/lab (the link below carries its key)", host
-    )
-    LabApp.launch_instance(
+    token = secrets.token_hex(16)
+    page = "/lab/tree/00-start-here.ipynb"
+    server = LabApp.initialize_server(
         [
             f"--ServerApp.root_dir={folder}",
             f"--ServerApp.port={port}",
@@ -102,15 +108,19 @@ def lab(port: int = 8888, open_browser: bool = False, host: str = "127.0.0.1") -
             f"--ServerApp.open_browser={open_browser}",
             f"--ServerApp.allow_root={_is_root()}",
             "--ServerApp.answer_yes=True",
-            "--ServerApp.log_level=WARN",
+            "--Application.log_level=ERROR",
+            f"--IdentityProvider.token={token}",
             # its pages would ask a CDN for MathJax; `dashboards` is the way to see one
             "--ServerApp.jpserver_extensions={'voila.server_extension': False}",
             f"--LabApp.app_settings_dir={HERE / 'lab'}",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             "--LabApp.extension_manager=readonly",
-            "--LabApp.default_url=/lab/tree/00-start-here.ipynb",
+            f"--LabApp.default_url={page}",
         ]
     )
+    url = f"http://{_in_url(host)}:{port}{page}?token={token}"
+    server.io_loop.add_callback(_announce, f"JupyterLab: {url}", host)
+    server.start()
 
 
 def free_port(port: int, host: str) -> int:

@@ -1,0 +1,240 @@
+"""The served dashboards in a real Chromium: they show, they move, they ask nobody else."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from servers import dashboard_server, running_server, write_notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+VOILA_JSON = NOTEBOOKS[0].with_name("voila.json") if NOTEBOOKS else None
+NOTEBOOK_S = 180_000  # milliseconds that a notebook may take to run and show on a busy machine
+WIDTHS_AND_THEMES = [(1200, "light"), (700, "dark")]
+FIGURES = """() => JSON.stringify([...document.querySelectorAll('.js-plotly-plot')].map(
+    plot => plot.data.map(trace => [trace.y, trace.z].map(v => v && Array.from(v).flat()))))"""
+
+
+def wait_until_run(page):
+    """The notebook behind a page has run, and nothing was left out."""
+    page.wait_for_selector("#loading", state="detached", timeout=NOTEBOOK_S)
+    page.wait_for_selector(".widget-dropdown, .widget-slider", timeout=NOTEBOOK_S)
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=NOTEBOOK_S)
+    assert page.locator(".wb-problem").all_inner_texts() == []
+
+
+def change(page, selector, act):
+    """Do `act` and wait until figures and numbers have both changed."""
+    page.locator(".wb-numbers").first.wait_for()
+    figures, numbers = page.evaluate(FIGURES), page.locator(selector).first.inner_text()
+    act()
+    page.wait_for_function(f"before => ({FIGURES})() !== before", arg=figures)
+    page.wait_for_function(
+        "([selector, before]) => document.querySelector(selector).innerText !== before",
+        arg=[selector, numbers],
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A server of small pages: one that explores, one that compares, one that is broken."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "voila.json").write_text(VOILA_JSON.read_text())
+    write_notebook(
+        folder / "0-explore.ipynb",
+        [
+            "# Explore\n\nSome prose with $x^2$.",
+            "from workbench.ui.explorer import Explorer",
+            "Explorer('uniform', tensor='blk.0.attn_k.weight')",
+        ],
+        question="Does it move?",
+        run_time="5 s",
+    )
+    write_notebook(
+        folder / "1-compare.ipynb",
+        [
+            "# Compare",
+            "from workbench.ui.compare_panel import ComparePanel",
+            "ComparePanel(tensors='blk.0.*', techniques=['q4_0', 'uniform'])",
+        ],
+    )
+    write_notebook(
+        folder / "2-broken.ipynb",
+        ["# Broken", "raise ValueError('no <b>such</b> thing')", "# Never reached"],
+    )
+    with dashboard_server(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The workbench's own dashboards."""
+    with dashboard_server(NOTEBOOKS[0].parent) as address:
+        yield address
+
+
+@pytest.mark.parametrize(("width", "theme"), WIDTHS_AND_THEMES)
+def test_landing_page_has_a_card_a_notebook(real, visit, screenshots, width, theme):
+    visited = visit(real, width, theme, height=900)
+    page = visited.page
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".wb-card").count() == len(NOTEBOOKS)
+    for path, card in zip(NOTEBOOKS, page.locator(".wb-card").all(), strict=True):
+        about = json.loads(path.read_text())["metadata"]["workbench"]
+        assert about["question"] in card.inner_text()
+        assert about["run_time"] in card.inner_text()
+        assert card.locator("img").evaluate("image => image.naturalWidth") > 0
+    page.screenshot(path=screenshots / f"landing-{theme}-{width}.png")
+    page.locator(".wb-card").first.click(no_wait_after=True)
+    page.wait_for_url(f"**/voila/render/{NOTEBOOKS[0].name}", wait_until="commit")
+    visited.check()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("width", "theme"), WIDTHS_AND_THEMES)
+def test_every_dashboard_shows(real, visit, screenshots, path, width, theme):
+    visited = visit(f"{real}voila/render/{path.name}", width, theme)
+    wait_until_run(visited.page)
+    visited.page.wait_for_load_state("networkidle")
+    visited.page.wait_for_timeout(1500)  # figures fade in
+    visited.page.screenshot(path=screenshots / f"{path.stem}-{theme}-{width}.png", full_page=True)
+    visited.check()
+
+
+def test_a_moved_slider_changes_figure_and_numbers(small, visit, screenshots):
+    visited = visit(f"{small}voila/render/0-explore.ipynb")
+    page = visited.page
+    wait_until_run(page)
+    slider = page.get_by_role("slider").first
+
+    def move():
+        slider.focus()
+        page.keyboard.press("ArrowLeft")
+
+    change(page, ".wb-tile[data-key=bits_per_weight]", move)
+    assert page.locator(".wb-tile[data-key=bits_per_weight] b").inner_text().startswith("3.")
+    page.screenshot(path=screenshots / "explorer-moved.png", full_page=True)
+
+    def choose():
+        page.get_by_label("technique").select_option("planar-ternary")
+
+    change(page, ".wb-tile[data-key=bits_per_weight]", choose)
+    assert page.locator(".wb-tile[data-key=bits_per_weight] b").inner_text().startswith("2.")
+    visited.check()
+
+
+def test_what_is_not_allowed_is_said_beside_the_control(small, visit):
+    visited = visit(f"{small}voila/render/0-explore.ipynb")
+    page = visited.page
+    wait_until_run(page)
+    page.get_by_label("all of them").uncheck()
+    page.get_by_label("scale", exact=True).select_option("tensor")
+    problem = page.locator(".wb-problem")
+    problem.wait_for()
+    assert "groups lie within rows" in problem.inner_text()
+    page.get_by_label("scale", exact=True).select_option("row")
+    problem.wait_for(state="detached")
+    visited.check()
+
+
+def test_compare_grows_and_can_be_cancelled(small, visit, screenshots):
+    visited = visit(f"{small}voila/render/1-compare.ipynb")
+    page = visited.page
+    wait_until_run(page)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("Take the files away").wait_for(timeout=NOTEBOOK_S)
+    rows = page.locator("table.dataTable tbody tr")
+    rows.nth(7).wait_for(timeout=NOTEBOOK_S)  # 4 matrices, 2 techniques
+    page.screenshot(path=screenshots / "compare-done.png", full_page=True)
+    page.get_by_role("button", name="all", exact=True).click()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel").wait_for(state="hidden", timeout=NOTEBOOK_S)
+    assert page.get_by_role("button", name="Compare").is_enabled()
+    visited.check()
+
+
+def test_the_theme_button_switches_page_and_figures_and_is_remembered(small, visit):
+    visited = visit(f"{small}voila/render/0-explore.ipynb")
+    page = visited.page
+    wait_until_run(page)
+    look = """() => [getComputedStyle(document.body).backgroundColor,
+        getComputedStyle(document.querySelector('.gtitle')).fill]"""
+    light = page.evaluate(look)
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate(look)
+    assert all(before != after for before, after in zip(light, dark, strict=True))
+    page.goto(small)
+    assert page.get_by_role("button", name="Light theme").is_visible()
+    page.goto(f"{small}?theme=light")
+    assert page.get_by_role("button", name="Dark theme").is_visible()
+    visited.check()
+
+
+def test_a_broken_notebook_says_so_in_place(small, visit):
+    page = visit(f"{small}voila/render/2-broken.ipynb").page
+    problem = page.locator(".wb-problem")
+    problem.wait_for(timeout=NOTEBOOK_S)
+    assert "ValueError: no <b>such</b> thing" in problem.inner_text()
+    assert "The rest of this page was not run." in problem.inner_text()
+    assert page.get_by_text("Never reached").count() == 0
+
+
+def test_an_unknown_page_is_one_sentence(small, visit):
+    page = visit(f"{small}voila/render/nothing.ipynb").page
+    assert page.locator(".wb-problem").inner_text() == "There is no dashboard at this address."
+
+
+def test_a_killed_kernel_is_told_of(small, visit):
+    page = visit(f"{small}voila/render/0-explore.ipynb").page
+    wait_until_run(page)
+    config = json.loads(page.locator("#jupyter-config-data").inner_text())
+    kill_kernel(config["kernelId"])
+    notice = page.locator("#wb-notice")
+    notice.wait_for(timeout=30_000)
+    assert "kernel that computes this page has ended" in notice.inner_text()
+
+
+def kill_kernel(kernel_id):
+    """End the process whose connection file carries this id, and no other."""
+    import psutil
+
+    found = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(kernel_id in part for part in process.info["cmdline"] or [])
+    ]
+    assert len(found) == 1
+    os.kill(found[0].pid, signal.SIGKILL)
+
+
+def test_jupyterlab_opens_a_notebook_without_the_network(visit, screenshots, tmp_path):
+    code = (
+        "import workbench.ui.launch as launch\n"
+        f"launch.writable_notebooks = lambda here: {os.fspath(tmp_path)!r}\n"
+        "launch.lab(port=0)"
+    )
+    write_notebook(
+        tmp_path / "00-start-here.ipynb",
+        [
+            "# Lab",
+            "from workbench.ui.explorer import Explorer",
+            "Explorer('uniform', tensor='blk.0.attn_k.weight')",
+        ],
+    )
+    with running_server(code, HOME=os.fspath(tmp_path)) as (_, address):
+        visited = visit(address)
+        page = visited.page
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=NOTEBOOK_S)
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=NOTEBOOK_S)
+        page.wait_for_timeout(2000)  # it says so a moment before it can be asked
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.wait_for_selector(".js-plotly-plot .main-svg", timeout=NOTEBOOK_S)
+        assert page.locator(".wb-tile").first.is_visible()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=screenshots / "lab.png")
+        visited.check()

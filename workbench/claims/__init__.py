@@ -7,6 +7,7 @@
 
 from workbench.claims.ledger import changed, ledger, record, select
 from workbench.claims.models import WORDS, Claim, Null, Part, Verdict
+from workbench.claims.report import counts, rows, to_html, to_json, verdicts_of
 from workbench.claims.running import run
 
 __all__ = [
@@ -16,8 +17,13 @@ __all__ = [
     "Part",
     "Verdict",
     "changed",
+    "counts",
     "ledger",
     "record",
+    "rows",
     "run",
     "select",
+    "to_html",
+    "to_json",
+    "verdicts_of",
 ]

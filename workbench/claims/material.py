@@ -1,5 +1,6 @@
 """What the checks measure on: matrices and trits of a real model, and random stand-ins for them."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,9 @@ from workbench.models import Weights, activations
 TRITS = np.array([-1, 0, 1], np.int8)
 IID = (0.28, 0.44, 0.28)  # the distribution that seed 000 states for BitNet's weights
 SMALLEST = 64  # rows or columns below which a matrix is not a layer
-TABLES = ("embd", "embed", "wte", "wpe", "lm_head", "output.weight")  # rows are tokens, not outputs
+TABLE = re.compile(  # whose rows are tokens or positions
+    r"(^output|(^|\.)(token_embd|position_embd|embed_tokens|wte|wpe|lm_head))\.weight$"
+)
 
 
 def names(weights) -> list[str]:
@@ -25,9 +28,7 @@ def names(weights) -> list[str]:
     found = [
         name
         for name, tensor in weights.items()
-        if len(tensor.shape) == 2
-        and min(tensor.shape) >= SMALLEST
-        and not any(part in name for part in TABLES if name != f"blk.{part}")
+        if len(tensor.shape) == 2 and min(tensor.shape) >= SMALLEST and not TABLE.search(name)
     ]
     if not found:
         raise WorkbenchError(
@@ -38,7 +39,7 @@ def names(weights) -> list[str]:
 
 
 def matrices(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
-    """The linear layers of a model as float32; of a large model, evenly spread rows of them.
+    """The linear layers of a model as float32; of a large model, the first rows of each.
 
     Parameters
     ----------
@@ -48,8 +49,9 @@ def matrices(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
     """
     chosen = names(weights)
     total = sum(int(np.prod(weights[name].shape)) for name in chosen)
-    step = max(1, -(-total // most))
-    return {name: weights[name].read()[::step] for name in chosen}
+    share = min(1.0, most / total)
+    rows = {name: max(SMALLEST, round(share * weights[name].shape[0])) for name in chosen}
+    return {name: weights[name].read(rows=slice(0, rows[name])) for name in chosen}
 
 
 def trits(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ from workbench.claims.seed000_sizes import TIERS
 SHARES = (0.60, 0.35, 0.049, 0.001)  # hits of the four tiers, as stated
 CYCLES = (2, 75, 250, 100)  # and their costs, as stated
 CLOCK = 4e9
-LARGEST_L1 = 192 * 1024  # bytes; no processor on sale has more a core (Apple M)
-LARGEST_L2 = 36 * 2**20  # shared by a cluster or not (IBM z16: 32 MiB)
+LARGEST_L1 = 192 * 1024  # bytes; the largest of any processor on sale (Apple M, instructions)
+LARGEST_L2 = 36 * 2**20  # likewise (IBM Telum II)
 LOOKUP = 10e-9  # seconds, as stated
 
 

@@ -204,12 +204,15 @@ def test_ternary_weights_come_back(name):
     np.testing.assert_array_equal(decode_blocks(name, encode_blocks(name, w), 512), w)
 
 
-@pytest.mark.parametrize("name", ENCODABLE)
-def test_zeros_and_vanishing_weights(name):
-    """1 / scale overflows for weights this small; no warning, no NaN, still nothing."""
-    for w in (np.zeros((2, 256)), np.full((2, 256), 1e-44), np.full((2, 256), -1e-39)):
-        decoded = decode_blocks(name, encode_blocks(name, w.astype(np.float32)), 256)
-        np.testing.assert_allclose(decoded, 0, atol=1e-38)
+@pytest.mark.parametrize("name", [n for n in ENCODABLE if BLOCKS[n].elements > 1])
+@pytest.mark.parametrize("tiny", [0, 1e-44, -1e-39, 1e-30])
+def test_vanishing_weights_are_encoded_as_zeros(name, tiny):
+    """1 / scale would overflow, and what C makes of that depends on the CPU."""
+    w = np.zeros((2, 256), np.float32)
+    w[:, ::3] = tiny
+    raw = encode_blocks(name, w)
+    np.testing.assert_array_equal(raw, encode_blocks(name, np.zeros((2, 256), np.float32)))
+    assert not decode_blocks(name, raw, 256).any()
 
 
 @pytest.mark.parametrize("name", [n for n in ENCODABLE if n != "F32"])

@@ -1,60 +1,104 @@
-"""Exact product of base-3 ternary weights (five rows a byte) with int8 activations."""
+"""Exact products of base-3 ternary weights (five rows a byte) with int8 activations.
 
-# pythran export matmul(uint8[:,:] order(C), int8[:,:] order(C), int32[:,:] order(C), int)
+With v0 the byte and v(k+1) = 3 v(k) mod 256, the digit of row k is (3 v(k) - v(k+1)) / 256: linear
+in the v. So no digit is ever extracted: six sums of v(k) x give the sums of five rows.
+"""
+
+# pythran export matmul(uint8[:], int8[:,:] order(C), int32[:], int32[:,:] order(C), int)
 import numpy as np
 
 
-def matmul(data, x, y, threads):
-    """y (tokens, rows) = x (tokens, cols) @ weights.T, on `threads` threads.
+def matmul(data, x, total, y, threads):
+    """Write y (tokens, 5 * groups) = x (tokens, width) @ weights.T, on `threads` threads.
 
-    data (ceil(rows / 5), cols) as packing.pack_base3 writes it.
+    data (groups * cols): from packing.pack_base3. x = 0 from cols on. total: each token's sum of x.
     """
-    groups = data.shape[0]
-    # omp parallel for num_threads(threads)
-    for g in range(groups):
+    groups = y.shape[1] // 5
+    if threads == 1:
+        span(data, x, total, y, 0, groups)
+    else:
+        # omp parallel for num_threads(threads)
+        for k in range(threads):
+            span(data, x, total, y, groups * k // threads, groups * (k + 1) // threads)
+
+
+def span(data, x, total, y, first, last):
+    """All tokens times the rows 5 * first to 5 * last - 1."""
+    cols = data.shape[0] // (y.shape[1] // 5)
+    pairs = last - (last - first) % 2
+    for g in range(first, pairs, 2):
         for t in range(x.shape[0]):
-            five_rows(data, x, y, g, t)
+            ten_rows(data, x, total[t], y, g, t, cols)
+    if pairs < last:
+        for t in range(x.shape[0]):
+            five_rows(data, x, total[t], y, pairs, t, cols)
 
 
-def five_rows(data, x, y, g, t):
-    """Token t times the rows 5g to 5g + 4.
-
-    With v0 the byte and v(k+1) = 3 v(k) mod 256, digit k is (3 v(k) - v(k+1)) / 256: linear in the
-    v, so that no digit is ever extracted; six sums of v(k) x give the five rows.
-    """
-    total = np.int32(0)
-    a = np.int32(0)
-    b = np.int32(0)
-    c = np.int32(0)
-    d = np.int32(0)
-    e = np.int32(0)
-    f = np.int32(0)
-    for j in range(x.shape[1]):
-        v0 = data[g, j]
+def ten_rows(data, x, total, y, g, t, cols):
+    """Token t times the rows 5g to 5g + 9."""
+    a = g * cols
+    assert a >= 0
+    assert cols >= 0
+    b = a + cols
+    a0 = a1 = a2 = a3 = a4 = a5 = np.int32(0)
+    b0 = b1 = b2 = b3 = b4 = b5 = np.int32(0)
+    # beyond cols x is 0, so that the next row's bytes may be read: only the last row has none
+    for j in range(min(x.shape[1], data.shape[0] - b)):
+        xj = np.int16(x[t, j])
+        v0 = data[a + j]
         v1 = np.uint8(3 * np.int32(v0) & 255)
         v2 = np.uint8(3 * np.int32(v1) & 255)
         v3 = np.uint8(3 * np.int32(v2) & 255)
         v4 = np.uint8(3 * np.int32(v3) & 255)
         v5 = np.uint8(3 * np.int32(v4) & 255)
-        total += np.int32(x[t, j])
-        a += np.int32(v0) * np.int32(x[t, j])
-        b += np.int32(v1) * np.int32(x[t, j])
-        c += np.int32(v2) * np.int32(x[t, j])
-        d += np.int32(v3) * np.int32(x[t, j])
-        e += np.int32(v4) * np.int32(x[t, j])
-        f += np.int32(v5) * np.int32(x[t, j])
-    rows = y.shape[1]
-    y[t, 5 * g] = row(a, b) - total
-    if 5 * g + 1 < rows:
-        y[t, 5 * g + 1] = row(b, c) - total
-    if 5 * g + 2 < rows:
-        y[t, 5 * g + 2] = row(c, d) - total
-    if 5 * g + 3 < rows:
-        y[t, 5 * g + 3] = row(d, e) - total
-    if 5 * g + 4 < rows:
-        y[t, 5 * g + 4] = row(e, f) - total
+        a0 += xj * np.int16(v0)
+        a1 += xj * np.int16(v1)
+        a2 += xj * np.int16(v2)
+        a3 += xj * np.int16(v3)
+        a4 += xj * np.int16(v4)
+        a5 += xj * np.int16(v5)
+        v0 = data[b + j]
+        v1 = np.uint8(3 * np.int32(v0) & 255)
+        v2 = np.uint8(3 * np.int32(v1) & 255)
+        v3 = np.uint8(3 * np.int32(v2) & 255)
+        v4 = np.uint8(3 * np.int32(v3) & 255)
+        v5 = np.uint8(3 * np.int32(v4) & 255)
+        b0 += xj * np.int16(v0)
+        b1 += xj * np.int16(v1)
+        b2 += xj * np.int16(v2)
+        b3 += xj * np.int16(v3)
+        b4 += xj * np.int16(v4)
+        b5 += xj * np.int16(v5)
+    write(y, t, 5 * g, total, a0, a1, a2, a3, a4, a5)
+    write(y, t, 5 * g + 5, total, b0, b1, b2, b3, b4, b5)
 
 
-def row(this, following):
-    """The sum of one digit times x, from two neighbouring sums of v times x."""
-    return (3 * np.int64(this) - np.int64(following)) >> 8
+def five_rows(data, x, total, y, g, t, cols):
+    """Token t times the rows 5g to 5g + 4."""
+    a = g * cols
+    assert a >= 0
+    a0 = a1 = a2 = a3 = a4 = a5 = np.int32(0)
+    for j in range(min(x.shape[1], data.shape[0] - a)):
+        xj = np.int16(x[t, j])
+        v0 = data[a + j]
+        v1 = np.uint8(3 * np.int32(v0) & 255)
+        v2 = np.uint8(3 * np.int32(v1) & 255)
+        v3 = np.uint8(3 * np.int32(v2) & 255)
+        v4 = np.uint8(3 * np.int32(v3) & 255)
+        v5 = np.uint8(3 * np.int32(v4) & 255)
+        a0 += xj * np.int16(v0)
+        a1 += xj * np.int16(v1)
+        a2 += xj * np.int16(v2)
+        a3 += xj * np.int16(v3)
+        a4 += xj * np.int16(v4)
+        a5 += xj * np.int16(v5)
+    write(y, t, 5 * g, total, a0, a1, a2, a3, a4, a5)
+
+
+def write(y, t, r, total, s0, s1, s2, s3, s4, s5):
+    """From the sums of v(k) x to row sums; w = digit - 1 takes the sum of x off each."""
+    y[t, r] = ((3 * np.int64(s0) - s1) >> 8) - total
+    y[t, r + 1] = ((3 * np.int64(s1) - s2) >> 8) - total
+    y[t, r + 2] = ((3 * np.int64(s2) - s3) >> 8) - total
+    y[t, r + 3] = ((3 * np.int64(s3) - s4) >> 8) - total
+    y[t, r + 4] = ((3 * np.int64(s4) - s5) >> 8) - total

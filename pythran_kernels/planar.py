@@ -1,43 +1,100 @@
-"""Exact product of planar ternary weights (four rows a byte) with int8 activations."""
+"""Exact products of planar ternary weights (four rows a byte) with int8 activations.
 
-# pythran export matmul(uint8[:,:] order(C), int8[:,:] order(C), int32[:,:] order(C), int)
+A byte is u0 + 4 u1 + 16 u2 + 64 u3, u = weight + 1. Three masks give its prefixes; they and the
+byte, each times x, are summed, and the row sums are differences of those sums. Sixteen rows a pass
+load an activation once for all, and sixteen independent sums hide the latency of a multiplication.
+gcc makes one `vpdpbusd` of every `sum += int16 * int16`: the factors must be 16 bits wide.
+"""
+
+# pythran export matmul(uint8[:], int8[:,:] order(C), int32[:], int32[:,:] order(C), int)
 import numpy as np
 
 
-def matmul(data, x, y, threads):
-    """y (tokens, rows) = x (tokens, cols) @ weights.T, on `threads` threads.
+def matmul(data, x, total, y, threads):
+    """Write y (tokens, 4 * groups) = x (tokens, width) @ weights.T, on `threads` threads.
 
-    data (ceil(rows / 4), cols) as packing.pack_planar writes it.
+    data (groups * cols): from packing.pack_planar. x = 0 from cols on. total: each token's sum of x.
     """
-    groups = data.shape[0]
-    # omp parallel for num_threads(threads)
-    for g in range(groups):
+    groups = y.shape[1] // 4
+    if threads == 1:
+        span(data, x, total, y, 0, groups)
+    else:
+        # omp parallel for num_threads(threads)
+        for k in range(threads):
+            span(data, x, total, y, groups * k // threads, groups * (k + 1) // threads)
+
+
+def span(data, x, total, y, first, last):
+    """All tokens times the rows 4 * first to 4 * last - 1."""
+    cols = data.shape[0] // (y.shape[1] // 4)
+    rest = last - (last - first) % 4
+    for g in range(first, rest, 4):
         for t in range(x.shape[0]):
-            four_rows(data, x, y, g, t)
+            sixteen_rows(data, x, total[t], y, g, t, cols)
+    for g in range(rest, last):
+        for t in range(x.shape[0]):
+            four_rows(data, x, total[t], y, g, t, cols)
 
 
-def four_rows(data, x, y, g, t):
-    """Token t times the rows 4g to 4g + 3.
+def sixteen_rows(data, x, total, y, g, t, cols):
+    """Token t times the rows 4g to 4g + 15."""
+    a = g * cols
+    assert a >= 0
+    assert cols >= 0
+    b = a + cols
+    c = b + cols
+    d = c + cols
+    a0 = a1 = a2 = a3 = np.int32(0)
+    b0 = b1 = b2 = b3 = np.int32(0)
+    c0 = c1 = c2 = c3 = np.int32(0)
+    d0 = d1 = d2 = d3 = np.int32(0)
+    # beyond cols x is 0, so that the next row's bytes may be read: only the last row has none
+    for j in range(min(x.shape[1], data.shape[0] - d)):
+        xj = np.int16(x[t, j])
+        v = data[a + j]
+        a0 += xj * np.int16(v & np.uint8(3))
+        a1 += xj * np.int16(v & np.uint8(15))
+        a2 += xj * np.int16(v & np.uint8(63))
+        a3 += xj * np.int16(v)
+        v = data[b + j]
+        b0 += xj * np.int16(v & np.uint8(3))
+        b1 += xj * np.int16(v & np.uint8(15))
+        b2 += xj * np.int16(v & np.uint8(63))
+        b3 += xj * np.int16(v)
+        v = data[c + j]
+        c0 += xj * np.int16(v & np.uint8(3))
+        c1 += xj * np.int16(v & np.uint8(15))
+        c2 += xj * np.int16(v & np.uint8(63))
+        c3 += xj * np.int16(v)
+        v = data[d + j]
+        d0 += xj * np.int16(v & np.uint8(3))
+        d1 += xj * np.int16(v & np.uint8(15))
+        d2 += xj * np.int16(v & np.uint8(63))
+        d3 += xj * np.int16(v)
+    write(y, t, 4 * g, total, a0, a1, a2, a3)
+    write(y, t, 4 * g + 4, total, b0, b1, b2, b3)
+    write(y, t, 4 * g + 8, total, c0, c1, c2, c3)
+    write(y, t, 4 * g + 12, total, d0, d1, d2, d3)
 
-    The byte is u0 + 4 u1 + 16 u2 + 64 u3 with u = weight + 1. Its four prefixes need three masks,
-    and the row sums are differences of theirs.
-    """
-    total = np.int32(0)
-    a = np.int32(0)
-    b = np.int32(0)
-    c = np.int32(0)
-    d = np.int32(0)
-    for j in range(x.shape[1]):
-        total += np.int32(x[t, j])
-        a += np.int32(data[g, j] & np.uint8(3)) * np.int32(x[t, j])
-        b += np.int32(data[g, j] & np.uint8(15)) * np.int32(x[t, j])
-        c += np.int32(data[g, j] & np.uint8(63)) * np.int32(x[t, j])
-        d += np.int32(data[g, j]) * np.int32(x[t, j])
-    rows = y.shape[1]
-    y[t, 4 * g] = a - total
-    if 4 * g + 1 < rows:
-        y[t, 4 * g + 1] = ((b - a) >> 2) - total
-    if 4 * g + 2 < rows:
-        y[t, 4 * g + 2] = ((c - b) >> 4) - total
-    if 4 * g + 3 < rows:
-        y[t, 4 * g + 3] = ((d - c) >> 6) - total
+
+def four_rows(data, x, total, y, g, t, cols):
+    """Token t times the rows 4g to 4g + 3."""
+    a = g * cols
+    assert a >= 0
+    a0 = a1 = a2 = a3 = np.int32(0)
+    for j in range(min(x.shape[1], data.shape[0] - a)):
+        xj = np.int16(x[t, j])
+        v = data[a + j]
+        a0 += xj * np.int16(v & np.uint8(3))
+        a1 += xj * np.int16(v & np.uint8(15))
+        a2 += xj * np.int16(v & np.uint8(63))
+        a3 += xj * np.int16(v)
+    write(y, t, 4 * g, total, a0, a1, a2, a3)
+
+
+def write(y, t, r, total, s0, s1, s2, s3):
+    """From the sums of prefixes to row sums; w = u - 1 takes the sum of x off each."""
+    y[t, r] = s0 - total
+    y[t, r + 1] = ((s1 - s0) >> 2) - total
+    y[t, r + 2] = ((s2 - s1) >> 4) - total
+    y[t, r + 3] = ((s3 - s2) >> 6) - total

@@ -5,10 +5,11 @@ from jaxtyping import Float32, Int8, Int32
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
-from workbench.ternary.packing import Packed
+from workbench.ternary.packing import ROWS_PER_BYTE, Packed
 
-MAX_COLS = 65_793  # the kernels add up to 255 * 128 a column in 32 bits with a sign
-PARALLEL_FROM = 1 << 20  # multiplications below which a second thread costs more than it saves
+VECTOR = 64  # bytes; kernels read activations up to a multiple of it, and rows into the next one
+MAX_COLS = 65_793  # the kernels add up to 255 * 128 a column, in 32 bits with a sign
+PARALLEL_FROM = 1 << 19  # multiplications below which a second thread costs more than it saves
 
 
 def quantize_activations(
@@ -23,9 +24,9 @@ def quantize_activations(
     Returns
     -------
     q : int8 array (tokens, cols)
-        Round half to even of x / step, from -127 to 127.
+        Round half to even of x * 127 / peak, from -127 to 127; peak = max(max |x|, 1e-5).
     step : float32 array (tokens,)
-        max(max |x|, 1e-5) / 127; x is about q * step.
+        peak / 127, so that x is about q * step.
 
     Raises
     ------
@@ -33,19 +34,18 @@ def quantize_activations(
         `x` is not an array of floats.
     WorkbenchError
         It is not two-dimensional, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> q, step = quantize_activations(np.array([[0.0, 2.54, -1.0]], np.float32))
+    >>> q, step
+    (array([[  0, 127, -50]], dtype=int8), array([0.02], dtype=float32))
     """
     x = np.asarray(x)
-    if x.dtype.kind != "f":
-        raise TypeError(f"x is {x.dtype}, but must be a float type")
     if x.ndim != 2:
         raise WorkbenchError(f"x has shape {x.shape}, but must have two axes (tokens, cols)")
-    x = np.ascontiguousarray(x, dtype=np.float32)
-    if not np.isfinite(x).all():
-        raise WorkbenchError("x holds NaN or infinity; activations must be finite")
-    q = np.empty(x.shape, np.int8)
-    step = np.empty(len(x), np.float32)
-    kernels.load("activations").quantize_tokens(x, q, step)
-    return q, step
+    q, step, _ = _rounded(x)
+    return np.ascontiguousarray(q[:, : x.shape[1]]), step
 
 
 def matmul(packed: Packed, x: np.ndarray, threads: int = 1) -> Int32[np.ndarray, "rows ..."]:
@@ -69,6 +69,12 @@ def matmul(packed: Packed, x: np.ndarray, threads: int = 1) -> Int32[np.ndarray,
     WorkbenchError
         Its shape does not fit, threads is not positive, or the matrix has more than 65,793
         columns, beyond which 32 bits could overflow.
+
+    Examples
+    --------
+    >>> from workbench.ternary import pack
+    >>> matmul(pack(np.array([[1, 0, -1], [1, 1, 1]])), np.array([100, 20, 3], np.int8))
+    array([ 97, 123], dtype=int32)
     """
     x = np.asarray(x)
     if x.ndim not in (1, 2) or x.shape[0] != packed.shape[1]:
@@ -76,30 +82,20 @@ def matmul(packed: Packed, x: np.ndarray, threads: int = 1) -> Int32[np.ndarray,
             f"x has shape {x.shape}, but this matrix takes ({packed.shape[1]},) or "
             f"({packed.shape[1]}, tokens)"
         )
-    y = matmul_tokens(packed, np.ascontiguousarray(x.reshape(len(x), -1).T), threads)
-    return y[0] if x.ndim == 1 else np.ascontiguousarray(y.T)
+    if x.ndim == 1:
+        return matmul_tokens(packed, x.reshape(1, -1), threads)[0]
+    return np.ascontiguousarray(matmul_tokens(packed, x.T, threads).T)
 
 
 def matmul_tokens(
     packed: Packed, x: Int8[np.ndarray, "tokens cols"], threads: int = 1
 ) -> Int32[np.ndarray, "tokens rows"]:
     """``x @ unpack(packed).T``, exact: `matmul` with the tokens first, as the kernels want them."""
-    rows, cols = packed.shape
     if x.dtype != np.int8:
         raise TypeError(f"x is {x.dtype}, but must be int8")
-    if x.ndim != 2 or x.shape[1] != cols:
-        raise WorkbenchError(f"x has shape {x.shape}, but this matrix takes (tokens, {cols})")
-    if cols > MAX_COLS:
-        raise WorkbenchError(
-            f"the matrix has {cols} columns, but sums of more than {MAX_COLS} could overflow"
-        )
-    if threads < 1:
-        raise WorkbenchError(f"threads={threads} is not allowed: it is a whole number from 1 up")
-    if rows * cols * len(x) < PARALLEL_FROM:
-        threads = 1
-    y = np.empty((len(x), rows), np.int32)
-    kernels.load(packed.layout).matmul(packed.data, np.ascontiguousarray(x), y, threads)
-    return y
+    _check_tokens(packed, x)
+    y = _sums(packed, *_padded(x), threads)
+    return y if y.shape[1] == packed.shape[0] else np.ascontiguousarray(y[:, : packed.shape[0]])
 
 
 def linear(
@@ -118,32 +114,117 @@ def linear(
     x : float or int8 array (tokens, cols)
         Floats are rounded to int8 first, with one step a token (`quantize_activations`).
     threads : int
+        At most so many; small products use one.
     group : int or None
         Neighbouring columns that share a scale; None: a whole row does.
 
     Returns
     -------
     float32 array (tokens, rows)
+        The integer sums (of a row, or of each group) are exact; what follows is float32.
+
+    Raises
+    ------
+    TypeError
+        `x` is neither int8 nor float.
+    WorkbenchError
+        A shape does not fit, `x` holds NaN or infinity, or as for `matmul`.
     """
     rows, cols = packed.shape
-    expected = {(1, 1), (rows, 1)} if group is None else {(rows, -(-cols // group))}
-    if scales.shape not in expected:
-        allowed = " or ".join(map(str, sorted(expected)))
-        raise WorkbenchError(
-            f"scales have shape {scales.shape}, but a {rows} x {cols} matrix with group={group} "
-            f"takes {allowed}"
-        )
+    _check_tokens(packed, x)
+    _check_scales(packed, scales, group)
     if x.dtype == np.int8:
+        q, total = _padded(x)
         step = np.ones(len(x), np.float32)
     else:
-        x, step = quantize_activations(x)
+        q, step, total = _rounded(x)
+    y = np.empty((len(x), rows), np.float32)
     if group is None:
-        return matmul_tokens(packed, x, threads) * (step[:, None] * scales.T)
-    y = np.zeros((len(x), rows), np.float32)
-    for g in range(scales.shape[1]):
-        part = slice(g * group, (g + 1) * group)
-        codes = Packed(
-            packed.data[:, part], (rows, min(cols, part.stop) - part.start), packed.layout
+        sums = _sums(packed, q, total, threads)
+        each = scales.reshape(-1) if len(scales) == rows else np.repeat(scales, rows)
+        kernels.load("activations").rescale(sums, step, each, y)
+        return y
+    threads = _worthwhile(packed, len(x), threads)
+    kernels.load(f"{packed.layout}_groups").matmul(
+        packed.data.reshape(-1), np.ascontiguousarray(q[:, :cols]), step, scales, y, group, threads
+    )
+    return y
+
+
+def _check_tokens(packed, x):
+    if x.ndim != 2 or x.shape[1] != packed.shape[1]:
+        raise WorkbenchError(f"x has shape {x.shape}, but must have (tokens, {packed.shape[1]})")
+
+
+def _check_scales(packed, scales, group):
+    rows, cols = packed.shape
+    if group is None:
+        expected = {(rows, 1), (1, 1)}
+    elif isinstance(group, int | np.integer) and group > 0:
+        expected = {(rows, -(-cols // group))}
+    else:
+        raise WorkbenchError(f"group={group!r} is not allowed: it is a whole number from 1 up")
+    if scales.shape not in expected:
+        allowed = " or ".join(map(str, sorted(expected, reverse=True)))
+        raise WorkbenchError(
+            f"scales have shape {scales.shape}, but must have {allowed} for a {rows} x {cols} "
+            f"matrix with group={group}"
         )
-        y += matmul_tokens(codes, x[:, part], threads) * scales[:, g]
-    return y * step[:, None]
+    if scales.dtype != np.float32 or not scales.flags.c_contiguous:
+        raise TypeError(f"scales are {scales.dtype}, but must be contiguous float32")
+
+
+def _rounded(x):
+    """int8 (tokens, width) with zeros from cols up to a whole vector, steps, and row sums."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"x is {x.dtype}, but must be a float type")
+    tokens, cols = x.shape
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    q = np.empty((tokens, cols + -cols % VECTOR), np.int8)
+    step = np.empty(tokens, np.float32)
+    total = np.empty(tokens, np.int32)
+    if not kernels.load("activations").quantize_tokens(x, q, step, total):
+        raise WorkbenchError("x holds NaN or infinity; activations must be finite in float32")
+    return q, step, total
+
+
+def _padded(x):
+    """The int8 activations with zeros from cols up to a whole vector, and row sums."""
+    tokens, cols = x.shape
+    if cols % VECTOR:
+        q = np.zeros((tokens, cols + -cols % VECTOR), np.int8)
+        q[:, :cols] = x
+    else:
+        q = np.ascontiguousarray(x)
+    total = np.empty(tokens, np.int32)
+    kernels.load("activations").total_tokens(q, total)
+    return q, total
+
+
+def _sums(packed, q, total, threads):
+    """Exact product (tokens, rows), with rows up to a whole byte."""
+    if packed.shape[1] > MAX_COLS:
+        raise WorkbenchError(
+            f"the matrix has {packed.shape[1]} columns, but sums of more than {MAX_COLS} could "
+            "overflow"
+        )
+    threads = _worthwhile(packed, len(q), threads)
+    y = np.empty((len(q), len(packed.data) * ROWS_PER_BYTE[packed.layout]), np.int32)
+    data = packed.data.reshape(-1)
+    fours = len(q) & ~3  # tokens that go four at a time
+    if fours:
+        tiles = kernels.load(f"{packed.layout}_tiles")
+        tiles.matmul(data, q[:fours], total[:fours], y[:fours], threads)
+        q, total, rest = q[fours:], total[fours:], y[fours:]
+    else:
+        rest = y
+    if len(q):
+        kernels.load(packed.layout).matmul(data, q, total, rest, threads)
+    return y
+
+
+def _worthwhile(packed, tokens, threads):
+    """The threads that a product of this size keeps busy."""
+    if not isinstance(threads, int | np.integer) or threads < 1:
+        raise WorkbenchError(f"threads={threads!r} is not allowed: it is a whole number from 1 up")
+    return threads if packed.shape[0] * packed.shape[1] * tokens >= PARALLEL_FROM else 1

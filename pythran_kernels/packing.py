@@ -21,7 +21,7 @@ def pack_planar(codes, data):
             r = 4 * g + p
             if r < rows:
                 for c in range(cols):
-                    data[g, c] += np.uint8(np.int32(codes[r, c]) << (2 * p))
+                    data[g, c] = np.uint8(np.int32(data[g, c]) + (np.int32(codes[r, c]) << (2 * p)))
 
 
 def unpack_planar(data, codes):

@@ -179,7 +179,10 @@ def _rounded(x):
     if x.dtype.kind != "f":
         raise TypeError(f"x is {x.dtype}, but must be a float type")
     tokens, cols = x.shape
-    x = np.ascontiguousarray(x, dtype=np.float32)
+    if x.dtype != np.float32:
+        with np.errstate(over="ignore"):  # what float64 holds and float32 cannot is refused below
+            x = x.astype(np.float32)
+    x = np.ascontiguousarray(x)
     q = np.empty((tokens, cols + -cols % VECTOR), np.int8)
     step = np.empty(tokens, np.float32)
     total = np.empty(tokens, np.int32)

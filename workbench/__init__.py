@@ -3,7 +3,7 @@
 >>> import workbench as wb
 >>> sorted(name for name in dir(wb) if not name.startswith("_"))  # doctest: +NORMALIZE_WHITESPACE
 ['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'claims', 'compare', 'load_encoded',
- 'measure', 'open_model', 'pareto', 'technique', 'techniques', 'ternary']
+ 'measure', 'open_model', 'pareto', 'record', 'sweep', 'technique', 'techniques', 'ternary']
 """
 
 import importlib
@@ -19,10 +19,11 @@ _HOMES = {
     "load_encoded": "workbench.techniques.base",
     "open_model": "workbench.models",
     "pareto": "workbench.measure.compare",
+    "record": "workbench.sweep.recording",
     "technique": "workbench.techniques.base",
 }
 # packages; `measure` and `techniques` are functions too
-_PACKAGES = ("claims", "measure", "techniques", "ternary")
+_PACKAGES = ("claims", "measure", "sweep", "techniques", "ternary")
 
 __all__ = sorted([*_HOMES, *_PACKAGES])
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import bench, compare, doctor, encode, models, notebooks, techniques
+from workbench.cli import bench, compare, doctor, encode, models, notebooks, sweep, techniques
 from workbench.cli.output import quiet_pipe
 from workbench.errors import WorkbenchError
 
@@ -30,6 +30,7 @@ app.command("techniques")(techniques.techniques)
 app.command("encode")(encode.encode)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
+app.command("sweep")(sweep.sweep)
 app.command("lab")(notebooks.lab)
 app.command("dashboards")(notebooks.dashboards)
 

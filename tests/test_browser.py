@@ -11,7 +11,6 @@ from servers import dashboard_server, running_server, write_notebook
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-VOILA_JSON = NOTEBOOKS[0].with_name("voila.json") if NOTEBOOKS else None
 NOTEBOOK_S = 180_000  # milliseconds that a notebook may take to run and show on a busy machine
 WIDTHS_AND_THEMES = [(1200, "light"), (700, "dark")]
 FIGURES = """() => JSON.stringify([...document.querySelectorAll('.js-plotly-plot')].map(
@@ -42,7 +41,6 @@ def change(page, selector, act):
 def small(tmp_path_factory):
     """A server of small pages: one that explores, one that compares, one that is broken."""
     folder = tmp_path_factory.mktemp("small")
-    (folder / "voila.json").write_text(VOILA_JSON.read_text())
     write_notebook(
         folder / "0-explore.ipynb",
         [

@@ -21,7 +21,8 @@ from workbench.ui.progress import Job, Problem, shows_problems
 
 STYLE = {"description_width": "auto"}
 FULL = {"width": "auto"}
-WIDE = 32  # a range this many times its lower bound gets a slider of powers of two, or of ten
+# a range whose end is this many times its start gets a slider of powers
+WIDE = {int: 32, float: 1000}
 OPEN_END = 4096  # how far such a slider goes where nothing bounds it
 STEPS = 100
 NONE_MEANS = re.compile(r"[;,]? *\bNone: (?P<meaning>[^;.]+)")
@@ -111,7 +112,7 @@ def make_input(name: str, kind: Any, field: FieldInfo, default: Any) -> ipywidge
 
 def _number_input(kind, low, high, default, common):
     common = {**common, "continuous_update": False}
-    if low is not None and low > 0 and (high is None or high >= WIDE * low):
+    if low is not None and low > 0 and (high is None or high >= WIDE[kind] * low):
         if kind is int:
             options = _powers_of_two(low, high or max(OPEN_END, 2 * (default or 0)))
             if default is not None:

@@ -63,7 +63,7 @@ def dashboards(
         handler.xsrf_token  # noqa: B018
 
     server = Voila(log_level="ERROR")
-    server.config_file_paths = [str(folder)]
+    server.config_file_paths = [str(HERE / "voila")]
     server.initialize(
         [
             str(folder),

@@ -12,9 +12,9 @@ def assign(x, boundaries, codes):
     rows, cols = x.shape
     # omp parallel for if(rows * cols > 16384)
     for r in range(rows):
-        for c in range(cols):
-            codes[r, c] = 0
+        above = np.zeros(cols, np.int32)
         # over the numbers, not over the boundaries: no branch and no gather, so it vectorizes
         for k in range(boundaries.shape[0]):
             for c in range(cols):
-                codes[r, c] += np.uint8(x[r, c] > boundaries[k])
+                above[c] += np.int32(x[r, c] > boundaries[k])
+        codes[r] = np.uint8(above)

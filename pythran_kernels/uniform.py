@@ -57,13 +57,15 @@ def shrink_range(w, lengths, levels, factors, low, high):
 # pythran export round_lines(float32[:,:] order(C), int, float32[:], float32[:], uint8[:,:] order(C))
 def round_lines(w, levels, low, step, codes):
     """The nearest of the levels low + step * (0 ... levels - 1), halves to even."""
-    rows, cols = w.shape
+    rows, cols = w.shape  # noqa: RUF059 (the pragma reads cols)
     top = np.float32(levels - 1)
     # omp parallel for if(rows * cols > 65536)
     for r in range(rows):
         unit = step[r]
         if unit == 0:  # a line of one value, at level 0
             unit = np.float32(1)
-        for c in range(cols):
-            q = np.rint((w[r, c] - low[r]) / unit)
-            codes[r, c] = np.uint8(min(max(q, np.float32(0)), top))
+        least = low[r]
+        # an expression, not a loop: stores of single bytes may overlap anything, so that a loop
+        # of them does not vectorize
+        q = np.rint((w[r] - least) / unit)
+        codes[r] = np.uint8(np.int32(np.minimum(np.maximum(q, np.float32(0)), top)))

@@ -9,14 +9,12 @@ third where it has integer codes (`codes`) and a fourth where it has a kernel of
 
 import json
 import os
-import tempfile
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from workbench.errors import FormatError, UnknownTechniqueError, WorkbenchError
+from workbench.formats.writing import replacing
 from workbench.validation import checked_weights
 
 METADATA_KEY = "workbench"
@@ -289,7 +288,8 @@ class Encoded:
     def save(self, path: str | os.PathLike) -> int:
         """Write a safetensors file, through a temporary sibling; returns its size in bytes."""
         data = self._file()
-        write_atomically(path, data)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
         return len(data)
 
 
@@ -346,16 +346,3 @@ def _check_layout(layout: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise WorkbenchError(f"array {name!r} holds NaN or infinity; it must be finite")
-
-
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Write `data` to a temporary sibling, then rename: no reader ever sees half a file."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -33,7 +33,7 @@ def test_layers_are_found_and_tables_are_not(model):
 
 
 def test_large_models_are_sampled_by_rows(model):
-    assert sum(m.size for m in material.matrices(model, most=1_000_000).values()) <= 1_050_000
+    assert sum(m.size for m in material.matrices(model, most=1_000_000).values()) <= 1_200_000
 
 
 @pytest.mark.parametrize(

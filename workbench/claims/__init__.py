@@ -7,7 +7,7 @@
 
 from workbench.claims.ledger import changed, ledger, record, select
 from workbench.claims.models import WORDS, Claim, Null, Part, Verdict
-from workbench.claims.report import counts, rows, to_html, to_json, verdicts_of
+from workbench.claims.report import counts, finding, rows, to_html, to_json, verdicts_of
 from workbench.claims.running import run
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Verdict",
     "changed",
     "counts",
+    "finding",
     "ledger",
     "record",
     "rows",

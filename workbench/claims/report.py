@@ -17,6 +17,7 @@ SEEDS = {
     3: "Model fusion",
     4: "Golden-ratio truth space",
 }
+_RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ "}
 WIDTH, HEIGHT, BINS = 360, 72, 30  # of the figure of a null distribution
 _TEMPLATE = Path(__file__).parent / "data" / "report.html.jinja"
 
@@ -72,12 +73,38 @@ def to_html(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> str:
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         words=WORDS,
+        relations=_RELATIONS,
         counts=counts(verdicts),
         seeds=SEEDS,
         verdicts=verdicts,
         claims=ledger,
         figures={verdict.id: _figures(verdict) for verdict in verdicts},
     )
+
+
+def finding(verdict: Verdict, most: int = 3) -> str:
+    """What a run found, in a line: the numbers that decide, or what keeps it from being decided.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    most : int
+        Numbers to name at most.
+    """
+    if verdict.reason:
+        return verdict.reason
+    if verdict.needs:
+        return f"needs {verdict.needs}"
+    if verdict.condition:
+        return verdict.condition
+    holds = verdict.verdict == "confirmed"
+    parts = [part for part in verdict.parts if part.holds is holds]
+    told = [
+        f"{part.label}: {short(part.measured)} {part.unit}".rstrip()
+        + ("" if holds else f" (said {_RELATIONS[part.relation]}{short(part.claimed)})")
+        for part in parts[:most]
+    ]
+    return "; ".join(told) + ("; …" if len(parts) > most else "")
 
 
 def counts(verdicts: Iterable[Verdict]) -> dict[int, Counter]:
@@ -97,7 +124,9 @@ def short(value) -> str:
         return f"{shown}, … ({len(value)})" if len(value) > 8 else shown
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return f"{int(value):,}" if abs(value) < 1e15 else f"{value:.4g}"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
+    return str(value)
 
 
 def _without_run(claim: Claim) -> Verdict:

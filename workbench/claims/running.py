@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -85,6 +86,11 @@ def run(
             try:
                 for future in as_completed(futures):
                     took(future.result())
+            except BrokenProcessPool:
+                raise WorkbenchError(
+                    f"a process that ran checks was killed after {len(results)} of {len(claims)} "
+                    "claims (out of memory?); workers=1 takes the least"
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -6,7 +6,7 @@ The document measured GPT-2; here it is the given model, and random numbers on t
 from math import e, lgamma, log, sqrt
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import kurtosis, norm
 
 from workbench.claims.checks import check, null, says, shows
 from workbench.claims.grids import (
@@ -47,18 +47,19 @@ def constants():
 @check("phi-60p1")
 def clusters(weights, rng):
     """D1 to D5 of the rounding errors, on the model and on random numbers."""
-    found = _mean(
-        [clustering(deviations(m, levels(EULER, 32))[0]) for m in matrices(weights).values()]
-    )
+    grid = levels(EULER, 32)
+    found = _mean([clustering(deviations(m, grid)[0]) for m in matrices(weights).values()])
     for name, share in found.items():
         yield shows(f"{name}, grid e/sqrt 5", share, under="the model")
-    gaussian = clustering(deviations(draw("Gaussian", rng), levels(EULER, 32))[0])
+    gaussian = clustering(deviations(draw("Gaussian", rng), grid)[0])
     yield says("D1 of random numbers on the same grid", CHANCE, gaussian["D1"], tolerance=0.05)
-    sample = [
-        clustering(deviations(draw("Gaussian", rng, 64), levels(EULER, 32))[0])["D1"]
-        for _ in range(40)
-    ]
-    yield null("Gaussian, grid e/sqrt 5", of="D1, grid e/sqrt 5 (the model)", sample=sample)
+    layers = list(matrices(weights, 500_000).values())
+    for name, draw_like in (("Gaussian", _gaussian), ("Student t with each layer's tails", _heavy)):
+        sample = [
+            np.mean([clustering(deviations(draw_like(m, rng), grid)[0])["D1"] for m in layers])
+            for _ in range(20)
+        ]
+        yield null(f"{name}, its shapes", of="D1, grid e/sqrt 5 (the model)", sample=sample)
     for kind in KINDS:
         w = draw(kind, rng)
         for name, ratio in (("e/sqrt 5", EULER), ("phi", PHI)):
@@ -157,6 +158,16 @@ def sorting_with_index(weights, rng):
     yield says("largest difference of the products, relative", 0.0, difference, tolerance=1e-12)
     for n in sorted({768, 1024, 3072, matrix.shape[1]}):
         yield shows(f"bits a weight of the permutation, {n} columns", lgamma(n + 1) / log(2) / n)
+
+
+def _gaussian(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=matrix.shape)
+
+
+def _heavy(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Independent Student t with the kurtosis of the matrix, its rows scaled to one deviation."""
+    excess = kurtosis(matrix / np.maximum(matrix.std(axis=1, keepdims=True), 1e-30), axis=None)
+    return rng.standard_t(4 + 6 / max(excess, 0.01), matrix.shape)
 
 
 def _mean(rows: list[dict[str, float]]) -> dict[str, float]:

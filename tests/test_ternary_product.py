@@ -158,6 +158,16 @@ def test_too_many_columns():
     packed = pack(np.zeros((1, MAX_COLS + 1), np.int8))
     with pytest.raises(WorkbenchError, match="has 65794 columns, but sums of more than 65793"):
         matmul(packed, np.zeros(MAX_COLS + 1, np.int8))
+    with pytest.raises(WorkbenchError, match="has 65794 columns"):
+        linear(packed, np.ones((1, 2), np.float32), np.ones((1, MAX_COLS + 1)), group=60000)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_tokens(layout):
+    packed = pack(trits(5, 70), layout)
+    assert matmul(packed, np.zeros((70, 0), np.int8)).shape == (5, 0)
+    assert linear(packed, np.ones((5, 1), np.float32), np.zeros((0, 70))).shape == (0, 5)
+    assert linear(packed, np.ones((5, 2), np.float32), np.zeros((0, 70)), group=35).shape == (0, 5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

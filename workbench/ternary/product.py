@@ -152,8 +152,13 @@ def linear(
 
 
 def _check_tokens(packed, x):
-    if x.ndim != 2 or x.shape[1] != packed.shape[1]:
-        raise WorkbenchError(f"x has shape {x.shape}, but must have (tokens, {packed.shape[1]})")
+    cols = packed.shape[1]
+    if x.ndim != 2 or x.shape[1] != cols:
+        raise WorkbenchError(f"x has shape {x.shape}, but must have (tokens, {cols})")
+    if cols > MAX_COLS:
+        raise WorkbenchError(
+            f"the matrix has {cols} columns, but sums of more than {MAX_COLS} could overflow"
+        )
 
 
 def _check_scales(packed, scales, group):
@@ -206,11 +211,6 @@ def _padded(x):
 
 def _sums(packed, q, total, threads):
     """Exact product (tokens, rows), with rows up to a whole byte."""
-    if packed.shape[1] > MAX_COLS:
-        raise WorkbenchError(
-            f"the matrix has {packed.shape[1]} columns, but sums of more than {MAX_COLS} could "
-            "overflow"
-        )
     threads = _worthwhile(packed, len(q), threads)
     y = np.empty((len(q), len(packed.data) * ROWS_PER_BYTE[packed.layout]), np.int32)
     data = packed.data.reshape(-1)

@@ -15,7 +15,7 @@ QUICK = [claim for claim in claims.ledger() if claim.quick]
 def test_quick_check(claim):
     run = run_one(claim)
     assert claims.changed([run]) == []
-    if not checks()[claim.id].alone:  # times differ; all else has a generator of its own
+    if not checks()[claim.id].alone:  # times and memory differ; all else is seeded
         for label, value in claim.recorded.number.items():
             assert close(run.number[label], value), label
 

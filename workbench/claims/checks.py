@@ -41,7 +41,7 @@ class Check:
     quick : bool
         Runs in the test suite.
     alone : bool
-        Measures time, so nothing may run beside it.
+        Measures time or memory, so nothing may run beside it.
     parameters : frozenset of str
         Of `rng` and `weights`, those that the function takes.
     """

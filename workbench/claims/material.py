@@ -39,7 +39,7 @@ def names(weights) -> list[str]:
 
 
 def matrices(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
-    """The linear layers of a model as float32; of a large model, the first rows of each.
+    """The linear layers of a model as float32; of a large model, first rows of spread-out ones.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ def matrices(weights, most: int = 4_000_000) -> dict[str, np.ndarray]:
         About how many weights to return at most.
     """
     chosen = names(weights)
+    least = sum(SMALLEST * weights[name].shape[1] for name in chosen)
+    chosen = chosen[:: -(-least // most)]
     total = sum(int(np.prod(weights[name].shape)) for name in chosen)
     share = min(1.0, most / total)
     rows = {name: max(SMALLEST, round(share * weights[name].shape[0])) for name in chosen}

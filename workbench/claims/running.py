@@ -44,7 +44,7 @@ def run(
         True: only claims whose check is quick; False: only the others.
     workers : int, optional
         Processes; by default one a core. 1: everything in this process. Checks that measure time
-        run alone, after all others.
+        or memory run alone, after all others.
     progress : callable (verdict, done, total), optional
         Called after each.
 

@@ -95,7 +95,7 @@ def map_or_read():
         yield shows(f"read over {name}, warm", laps[name].ratios["read"].median)
 
 
-@check("trinity-mmap-memory")
+@check("trinity-mmap-memory", alone=True)
 def memory_while_loading():
     """Resident memory of processes that load a 64 MB file in three ways, over its size."""
     size = 64 * 2**20

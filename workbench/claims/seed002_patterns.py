@@ -33,7 +33,7 @@ def parts_of_the_original():
 def plain_rounding(weights, rng):
     """What plain rounding of rows reaches with the bits that 35 to 55% of fp16 are."""
     yield shows("bits a weight of 35 to 55% of fp16", [0.35 * 16, 0.55 * 16])
-    found = list(matrices(weights, 500_000).values())
+    found = list(matrices(weights, 600_000).values())
     gaussian = draw("Gaussian", rng)
     for bits in (6, 8):
         quality = np.mean([snr(m, uniform_steps(m, 2**bits)) for m in found])

@@ -53,7 +53,7 @@ def clusters(weights, rng):
         yield shows(f"{name}, grid e/sqrt 5", share, under="the model")
     gaussian = clustering(deviations(draw("Gaussian", rng), grid)[0])
     yield says("D1 of random numbers on the same grid", CHANCE, gaussian["D1"], tolerance=0.05)
-    layers = list(matrices(weights, 500_000).values())
+    layers = list(matrices(weights, 600_000).values())
     for name, draw_like in (("Gaussian", _gaussian), ("Student t with each layer's tails", _heavy)):
         sample = [
             np.mean([clustering(deviations(draw_like(m, rng), grid)[0])["D1"] for m in layers])

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import workbench as wb
 from workbench.errors import FormatError, UnknownTechniqueError, WorkbenchError
 from workbench.techniques import base
-from workbench.techniques.base import METADATA_KEY, Technique, write_atomically
+from workbench.techniques.base import METADATA_KEY, Technique
 
 WEIGHTS = np.linspace(-1, 1, 24).reshape(3, 8)
 
@@ -169,11 +169,17 @@ def test_a_missing_file_is_named(tmp_path):
         wb.load_encoded(tmp_path / "nowhere")
 
 
-def test_writing_replaces_all_or_nothing(tmp_path, monkeypatch):
+def test_saving_replaces_all_or_nothing(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    write_atomically(path, b"old")
-    monkeypatch.setattr(base.os, "replace", lambda *_: 1 / 0)
+    wb.technique("uniform").encode(WEIGHTS).save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
+        wb.technique("uniform", bits=8).encode(WEIGHTS).save(path)
+    assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(WorkbenchError, match="nowhere.* cannot be written"):
+        wb.technique("uniform").encode(WEIGHTS).save(tmp_path / "nowhere" / "file")

@@ -140,7 +140,7 @@ def _attempt(job: Job, limit_s: float) -> tuple[str, dict, str, bool]:
     """Run once: error (empty: none), recorded numbers, executed notebook, whether a cell ran."""
     import papermill
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of types that it cannot read
+    logging.getLogger("papermill").setLevel(logging.CRITICAL + 1)  # the row says what went wrong
     until = time.monotonic() + limit_s
     with TemporaryDirectory(prefix="workbench-job-") as scratch:
         source, executed = Path(scratch, "notebook.ipynb"), Path(scratch, "executed.ipynb")
@@ -179,10 +179,8 @@ def _tidy(text: str, job: Job) -> tuple[str, bool]:
     for key in ("input_path", "output_path"):
         about.pop(key, None)  # in a folder that is gone
     notebook["metadata"]["workbench_job"] = {"id": job.id, "notebook": job.notebook}
-    states = [c["metadata"].get("papermill", {}).get("status") for c in notebook["cells"]]
-    return json.dumps(notebook, indent=1, ensure_ascii=False), any(
-        state not in (None, "pending") for state in states
-    )
+    starts = [c["metadata"].get("papermill", {}).get("start_time") for c in notebook["cells"]]
+    return json.dumps(notebook, indent=1, ensure_ascii=False), any(starts)
 
 
 def _sentence(error: Exception, limit_s: float) -> str:

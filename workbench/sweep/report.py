@@ -117,7 +117,7 @@ def figure(table: pd.DataFrame, x: str, y: str) -> str:
 
 def front(table: pd.DataFrame, x: str, y: str) -> str:
     """An SVG of two numbers of which less is better in both, and what no other job beats."""
-    known = table[table[x].notna() & table[y].notna()]
+    known = table[np.isfinite(table[x].astype(float)) & np.isfinite(table[y].astype(float))]
     if known.empty:
         return ""
     at, heights = known[x].to_numpy(float), known[y].to_numpy(float)
@@ -156,6 +156,8 @@ def short(value) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
+        if math.isinf(value):
+            return "∞" if value > 0 else "-∞"
         return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
 

@@ -24,6 +24,8 @@ LIMIT_S = 600.0  # of a job
 CONNECT_S = 10.0  # to a scheduler
 WORKERS_S = 60.0  # that a scheduler may be without any worker
 POLL_S = 0.2
+# Ctrl-C in a terminal reaches all processes, but ending the workers is up to us
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 AHEAD = 2  # jobs under way for each thread, so that none waits for us
 
 
@@ -51,7 +53,7 @@ def plan(notebook: str | Path | Notebook, grid: Mapping | Iterable[Mapping] = ()
         notebook = open_notebook(notebook)
     source = source_of(notebook.text)
     combinations = expand(notebook, grid or {})
-    if notebook.name == COMPARE:
+    if notebook == open_notebook(COMPARE):
         _check_techniques(combinations)
     return [Job(notebook.name, notebook.text, values, source) for values in combinations]
 
@@ -241,8 +243,10 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator:
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port
                 silence_logs="CRITICAL",
+                preload=DEAF,
+                security=True,  # whoever can send jobs can run code: keys keep others out
             )
             with cluster, Client(cluster) as client:
                 yield client

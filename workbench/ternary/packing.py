@@ -115,7 +115,7 @@ def pack(codes: np.ndarray, layout: Layout = "planar") -> Packed:
             f"layout={layout!r} is not allowed: it is one of {', '.join(get_args(Layout))}"
         )
     rows, cols = codes.shape
-    data = _aligned((-(-rows // ROWS_PER_BYTE[layout]), cols))
+    data = aligned_bytes((-(-rows // ROWS_PER_BYTE[layout]), cols))
     kernel = kernels.load("packing")
     write = kernel.pack_planar if layout == "planar" else kernel.pack_base3
     write(np.ascontiguousarray(codes, dtype=np.int8), data)
@@ -142,9 +142,12 @@ def unpack(packed: Packed) -> Int8[np.ndarray, "rows cols"]:
     return codes
 
 
-def _aligned(shape):
-    """Uninitialized bytes from the start of a cache line on, which products read 20 % faster."""
+def aligned_bytes(shape: tuple[int, int], dtype: type = np.uint8) -> np.ndarray:
+    """Uninitialized bytes from the start of a cache line on: products read them 10 to 20 % faster.
+
+    `dtype` is one byte wide.
+    """
     size = shape[0] * shape[1]
-    memory = np.empty(size + 63, np.uint8)
+    memory = np.empty(size + 63, dtype)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].reshape(shape)

@@ -5,9 +5,10 @@ from jaxtyping import Float32, Int8, Int32
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
-from workbench.ternary.packing import ROWS_PER_BYTE, Packed
+from workbench.ternary.packing import ROWS_PER_BYTE, Packed, aligned_bytes
 
 VECTOR = 64  # bytes; kernels read activations up to a multiple of it, and rows into the next one
+TILE = 4  # tokens that the kernels *_tiles take at a time
 MAX_COLS = 65_793  # the kernels add up to 255 * 128 a column, in 32 bits with a sign
 PARALLEL_FROM = 1 << 19  # multiplications below which a second thread costs more than it saves
 
@@ -183,14 +184,13 @@ def _rounded(x):
     """int8 (tokens, width) with zeros from cols up to a whole vector, steps, and row sums."""
     if x.dtype.kind != "f":
         raise TypeError(f"x is {x.dtype}, but must be a float type")
-    tokens, cols = x.shape
     if x.dtype != np.float32:
         with np.errstate(over="ignore"):  # what float64 holds and float32 cannot is refused below
             x = x.astype(np.float32)
     x = np.ascontiguousarray(x)
-    q = np.empty((tokens, cols + -cols % VECTOR), np.int8)
-    step = np.empty(tokens, np.float32)
-    total = np.empty(tokens, np.int32)
+    q = _vectors(*x.shape)
+    step = np.empty(len(x), np.float32)
+    total = np.empty(len(x), np.int32)
     if not kernels.load("activations").quantize_tokens(x, q, step, total):
         raise WorkbenchError("x holds NaN or infinity; activations must be finite in float32")
     return q, step, total
@@ -199,14 +199,21 @@ def _rounded(x):
 def _padded(x):
     """The int8 activations with zeros from cols up to a whole vector, and row sums."""
     tokens, cols = x.shape
-    if cols % VECTOR:
-        q = np.zeros((tokens, cols + -cols % VECTOR), np.int8)
-        q[:, :cols] = x
-    else:
+    if tokens < TILE and cols % VECTOR == 0:
         q = np.ascontiguousarray(x)
+    else:
+        q = _vectors(tokens, cols)
+        q[:, :cols] = x
+        q[:, cols:] = 0
     total = np.empty(tokens, np.int32)
     kernels.load("activations").total_tokens(q, total)
     return q, total
+
+
+def _vectors(tokens, cols):
+    """Room for int8 activations in whole vectors; aligned where tiles read them again and again."""
+    shape = tokens, cols + -cols % VECTOR
+    return np.empty(shape, np.int8) if tokens < TILE else aligned_bytes(shape, np.int8)
 
 
 def _sums(packed, q, total, threads):
@@ -214,15 +221,15 @@ def _sums(packed, q, total, threads):
     threads = _worthwhile(packed, len(q), threads)
     y = np.empty((len(q), len(packed.data) * ROWS_PER_BYTE[packed.layout]), np.int32)
     data = packed.data.reshape(-1)
-    fours = len(q) & ~3  # tokens that go four at a time
-    if fours:
-        tiles = kernels.load(f"{packed.layout}_tiles")
-        tiles.matmul(data, q[:fours], total[:fours], y[:fours], threads)
-        q, total, rest = q[fours:], total[fours:], y[fours:]
-    else:
-        rest = y
-    if len(q):
-        kernels.load(packed.layout).matmul(data, q, total, rest, threads)
+    single = kernels.load(packed.layout)
+    tiled = len(q) - len(q) % TILE
+    if not tiled:
+        single.matmul(data, q, total, y, threads)
+        return y
+    tiles = kernels.load(f"{packed.layout}_tiles")
+    tiles.matmul(data, q[:tiled], total[:tiled], y[:tiled], threads)
+    if tiled < len(q):
+        single.matmul(data, q[tiled:], total[tiled:], y[tiled:], threads)
     return y
 
 

@@ -9,7 +9,6 @@ import sys
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +71,7 @@ def test_help_names_every_verb(run):
     status, out, _ = run("--help")
     assert status == 0
     verbs = ["doctor", "models", "techniques", "encode", "compare", "bench", "lab", "dashboards"]
+    verbs += ["sweep", "claims"]
     assert [verb for verb in verbs if verb not in out] == []
 
 
@@ -379,21 +379,6 @@ def test_doctor_fails_where_kernels_are_not_compiled():
     assert all(not row["ok"] and "make kernels" in row["mend"] for row in kernels)
 
 
-def test_bench_passes_its_grid_on(monkeypatch, rows):
-    asked = []
-
-    def bench_matmul(*grid):
-        asked.append(grid)
-        return [{"kernel": "planar", "median_s": 0.5}]
-
-    monkeypatch.setitem(
-        sys.modules, "workbench.measure.race", SimpleNamespace(bench_matmul=bench_matmul)
-    )
-    grid = ["--shape", "64x32,5x7", "--threads", "1,2", "--tokens", "1,8"]
-    assert rows("bench", "matmul", *grid) == [{"kernel": "planar", "median_s": 0.5}]
-    assert asked == [([(64, 32), (5, 7)], [1, 2], [1, 8])]
-
-
 @pytest.mark.parametrize("verb", ["lab", "dashboards"])
 def test_servers_get_their_options(monkeypatch, run, verb):
     asked = {}
@@ -427,3 +412,45 @@ def test_shell_completion(words, expected):
         timeout=60,
     )
     assert expected in result.stdout.split()
+
+
+def test_claims_are_listed_as_recorded(run):
+    status, out, err = run("claims", "trinity-radix-*", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert [row["id"] for row in found] == ["trinity-radix-e", "trinity-radix-e4"]
+    assert list(found[0]) == ["id", "seed", "statement", "verdict", "number", "null", "checked"]
+    assert found[0]["number"]["E(3) / ln N"] == pytest.approx(3 / np.log(3), abs=1e-6)
+
+
+def test_claims_run_filter_and_report(run, tmp_path):
+    page = tmp_path / "claims.html"
+    status, out, _ = run("claims", "trinity-radix-*", "--run", "--verdict", "wrong", "--html", page)
+    assert status == 0
+    assert "trinity-radix-e4" in out
+    assert "confirmed" not in out
+    assert "trinity-radix-e4" in page.read_text()
+
+
+def test_a_changed_verdict_is_told_and_fails(run, monkeypatch):
+    monkeypatch.setattr("workbench.claims.changed", list)
+    status, out, _ = run("claims", "trinity-radix-e4", "--run")
+    assert status == 1
+    assert "wrong (was another)" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lut-tier1-sze"], "lut-tier1-size"),
+        (["--verdict", "maybe"], "confirmed, wrong, depends, open, not testable"),
+        (["--record", "--weights", "smollm2-slice"], "leave out --weights"),
+    ],
+    ids=["unknown id", "unknown verdict", "recording another model"],
+)
+def test_claims_refusals(run, words, said):
+    status, out, err = run("claims", *words)
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli import bench, compare, doctor, encode, models, notebooks, sweep, techniques
+from workbench.cli import (
+    bench,
+    claims,
+    compare,
+    doctor,
+    encode,
+    models,
+    notebooks,
+    sweep,
+    techniques,
+)
 from workbench.cli.output import quiet_pipe
 from workbench.errors import WorkbenchError
 
@@ -31,6 +41,7 @@ app.command("encode")(encode.encode)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 app.command("sweep")(sweep.sweep)
+app.command("claims")(claims.claims)
 app.command("lab")(notebooks.lab)
 app.command("dashboards")(notebooks.dashboards)
 

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from workbench.cli.arguments import read_counts, read_shapes
-from workbench.cli.output import AsJson, show
+from workbench.cli.output import AsJson, show, step_progress
+
+HIDDEN = ("min_s", "max_s", "nbytes")  # in JSON, but too much for a table
 
 app = typer.Typer(help="Races against named peers.", no_args_is_help=True)
 
@@ -22,6 +24,16 @@ def matmul(
     ] = "2048x2048",
     threads: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
     tokens: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="Which kernels: shell patterns, separated by commas; the peers run always.",
+            metavar="GLOB",
+        ),
+    ] = "*",
+    seconds: Annotated[
+        float, typer.Option(help="Time for each shape, threads and tokens.", min=0.01)
+    ] = 5.0,
     as_json: AsJson = False,
 ) -> None:
     """Ternary matrix products: our kernels, NumPy, textbook variants, llama.cpp where installed."""
@@ -29,4 +41,6 @@ def matmul(
     counts = read_counts(threads, "--threads"), read_counts(tokens, "--tokens")
     from workbench.measure.race import bench_matmul
 
-    show(bench_matmul(shapes, *counts), as_json)
+    with step_progress() as progress:
+        rows = bench_matmul(shapes, *counts, only=only, seconds=seconds, progress=progress)
+    show(rows, as_json, hide=HIDDEN)

@@ -181,5 +181,5 @@ def test_saving_replaces_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(WorkbenchError, match="nowhere.* cannot be written"):
+    with pytest.raises(WorkbenchError, match=r"nowhere.* cannot be written"):
         wb.technique("uniform").encode(WEIGHTS).save(tmp_path / "nowhere" / "file")

@@ -15,7 +15,7 @@ KEYS = [
     *("kernel", "rows", "cols", "tokens", "threads", "median_s", "min_s", "max_s", "gops"),
     *("ratio_to", "ratio"),
 ]
-MORE_KEYS = ["ratio_min", "ratio_max", "ratio_numpy", "nbytes"]
+MORE_KEYS = ["ratio_min", "ratio_max", "ratio_numpy", "nbytes", "machine"]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,17 @@ def test_llama_cpp_is_the_peer_where_it_can_be():
     assert [row["kernel"] for row in rows] == ["planar", "numpy float32", racing.LLAMA]
 
 
+@pytest.mark.peers
+@pytest.mark.skipif(not peers.available(), reason="llama-cpp-python is not installed")
+def test_llama_cpp_races_on_the_same_integers():
+    """Its ternary types take weights and activations of a race as they are."""
+    codes = racing.ternary.quantize(np.random.default_rng(0).standard_normal((32, 768))).codes
+    x = racing._activations(3, 768)
+    exact = x.astype(int) @ codes.T.astype(int)
+    for name, matrix in racing._store(codes, "llama.cpp TQ*").items():
+        np.testing.assert_array_equal(matrix.bind(x, 1)(), exact, err_msg=name)
+
+
 def test_a_wrong_kernel_is_not_raced(monkeypatch):
     right = racing.ternary.matmul_tokens
     monkeypatch.setattr(racing.ternary, "matmul_tokens", lambda *given: right(*given) + 1)
@@ -64,11 +75,18 @@ def test_a_wrong_kernel_is_not_raced(monkeypatch):
         racing.bench_matmul([(8, 8)], only="planar", seconds=0.05)
 
 
-def test_the_ceiling_counts_the_operations_that_it_makes(rows):
-    """The peak of this race is that of machine facts, at a work that is no multiple of its tile."""
+def test_plain_python_is_not_raced(monkeypatch):
+    monkeypatch.setenv("WORKBENCH_KERNELS", "python")
+    with pytest.raises(WorkbenchError, match="compiled kernels, but planar, base3, peak are not"):
+        racing.bench_matmul([(8, 8)])
+
+
+def test_the_ceiling_counts_the_operations_that_it_makes():
+    """The peak of a race is that of the machine, at a work that is no multiple of its tile."""
     [ceiling] = racing.bench_matmul([(512, 1000)], only="ceiling*", seconds=0.3)[-1:]
-    peak = racing.measured_facts(1)["peak_gops"]
-    assert 0.3 * peak < ceiling["gops"] < 1.5 * peak
+    best = 2 * 512 * 1000 / ceiling["min_s"] / 1e9
+    peak = racing.machine.peak_gops(1)
+    assert 0.3 * peak < best < 1.5 * peak
 
 
 def test_progress_ends_at_the_end():
@@ -81,7 +99,8 @@ def test_progress_ends_at_the_end():
     assert "8x16, threads 1, tokens 1" in told[-1][2]
 
 
-def test_roofline_places_every_kernel(rows):
+def test_roofline_places_every_kernel(rows, monkeypatch):
+    monkeypatch.setattr(racing.machine, "memory_buffer_bytes", lambda: 1 << 24)
     figure = racing.roofline([row for row in rows if row["tokens"] == 1])
     points = {name: (intensity, gops) for name, intensity, gops in figure["points"]}
     assert racing.CEILING not in points
@@ -100,6 +119,10 @@ def test_refusals(rows):
         racing.bench_matmul([(8, 8)], threads=[0])
     with pytest.raises(WorkbenchError, match="shape 0x8 with 1 tokens is not allowed"):
         racing.bench_matmul([(0, 8)])
+    with pytest.raises(WorkbenchError, match="columns are at most 65536"):
+        racing.bench_matmul([(8, 70_000)])
+    with pytest.raises(WorkbenchError, match=r"shape 9000000x60000 .* GB of memory"):
+        racing.bench_matmul([(9_000_000, 60_000)])
     with pytest.raises(WorkbenchError, match="of 0 thread counts, but must be of one"):
         racing.roofline([])
 

@@ -7,7 +7,7 @@ import typer
 from workbench.cli.arguments import read_counts, read_shapes
 from workbench.cli.output import AsJson, show, step_progress
 
-HIDDEN = ("min_s", "max_s", "nbytes")  # in JSON, but too much for a table
+HIDDEN = ("min_s", "max_s", "nbytes", "machine")  # in JSON, but too much for a table
 
 app = typer.Typer(help="Races against named peers.", no_args_is_help=True)
 
@@ -43,4 +43,4 @@ def matmul(
 
     with step_progress() as progress:
         rows = bench_matmul(shapes, *counts, only=only, seconds=seconds, progress=progress)
-    show(rows, as_json, hide=HIDDEN)
+    show(rows, as_json, hide=HIDDEN, note=f"\nMeasured on {rows[0]['machine']}.\n")

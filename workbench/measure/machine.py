@@ -62,6 +62,17 @@ def machine_facts() -> dict:
     }
 
 
+def summary() -> str:
+    """The facts that a stored number needs most, on one line."""
+    facts = machine_facts()
+    return (
+        f"{facts['cpu']} ({facts['features']}), {facts['threads']} threads; {facts['os']}; "
+        f"Python {facts['python']}, NumPy {facts['numpy']} with {facts['blas']}; "
+        f"Pythran {facts['pythran']}, {facts['compiler']}, {facts['flags']}; "
+        f"kernels {facts['kernels']}"
+    )
+
+
 @cache
 def measured_facts(threads: int = 1) -> dict:
     """The two ceilings, measured when first asked for; about two seconds.

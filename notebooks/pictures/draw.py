@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import workbench as wb
+from workbench.measure.compare import matching_tensors
 from workbench.measure.error import relative_mse
 
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ def main() -> None:
     save("01-ternary-weights", error_by_threshold(w))
     save("02-ternary-matmul", rows_in_bytes(w))
     save("03-compare", bits_and_errors(weights))
+    save("04-sweep", error_by_job(weights))
 
 
 def save(name: str, shapes: list[str]) -> None:
@@ -112,6 +114,21 @@ def bits_and_errors(weights) -> list[str]:
         ternary = r.technique.endswith("ternary") or r.technique in ("tq1_0", "tq2_0", "q2_0")
         colour = ORANGE if ternary else TEAL if r.technique.startswith("entropy") else BLUE
         shapes.append(dot(*place(r), 10, colour))
+    return shapes
+
+
+def error_by_job(weights) -> list[str]:
+    """A row a technique, a column a matrix, a square a job: the larger, the more error is left."""
+    names = matching_tensors(weights, "*")
+    chosen = ["planar-ternary", "uniform", "q4_0", "entropy-uniform", "nf4"]
+    reports = wb.compare(weights, names, chosen, nulls=False, plain=False, timing=False)
+    shapes = []
+    for r in reports:
+        column, row = names.index(r.tensor), chosen.index(r.technique)
+        side = 30 + 9 * np.log10(r.rel_mse)
+        x, y = 75 + 500 * column / (len(names) - 1), 65 + 58 * row
+        colour = (ORANGE, ORANGE, BLUE, TEAL, BLUE)[row]
+        shapes.append(square(x - side / 2, y - side / 2, side, colour))
     return shapes
 
 

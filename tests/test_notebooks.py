@@ -15,13 +15,15 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETER = re.compile(r"(\w+): (\w+(?:\[\w+\])?(?: \| None)?) = (.+?)  # (.+)")
 TAGS = {"parameters", "keep_output", "nbval-ignore-output", "test"}
-PANELS = {"Explorer", "RacePanel", "ComparePanel"}
+PANELS = {"Explorer", "RacePanel", "ComparePanel", "ClaimsPanel"}
 # one run each with parameters that differ from the committed ones
 OTHER_PARAMETERS = {
     "00-start-here": {"tensor": "blk.14.ffn_down.weight"},
     "01-ternary-weights": {"tensor": "blk.14.attn_output.weight", "group": 96},
     "02-ternary-matmul": {"rows": 512, "cols": 576, "tokens": 3},
     "03-compare": {"tensors": "blk.14.attn_k.weight", "techniques": "q4_0,planar-ternary"},
+    "04-sweep": {"tensor": "blk.14.attn_k.weight", "technique": "nf4", "workers": 1},
+    "09-claims": {"seed": 0, "claim": "lut-zeros-44"},
 }
 
 

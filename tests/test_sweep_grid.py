@@ -140,6 +140,13 @@ def test_tensors_stand_for_the_matrices_of_each_model():
         sweep.plan("compare", {"tensor": sweep.Tensors("blk.99.*")})
 
 
+def test_patterns_as_text():
+    known = sweep.open_notebook("compare").parameters
+    assert sweep.read_values("q4_?, nf4", known["technique"]) == ["q4_0", "q4_1", "nf4"]
+    assert sweep.read_values("blk.*", known["tensor"]) == sweep.Tensors("blk.*")
+    assert sweep.read_values('["a"]', known["tensor"]) == ["a"]
+
+
 def test_compare_knows_its_techniques():
     with pytest.raises(WorkbenchError, match="no technique is called 'q9'"):
         sweep.plan("compare", {"technique": "q9"})

@@ -19,7 +19,7 @@ from workbench.sweep import running
 
 pytestmark = pytest.mark.slow
 MAIN = "if __name__ == '__main__': from workbench.cli import main; main()"
-TEXTS = ["", 'it\'s "quoted"', "two\nlines", "back\\slash", "# no comment", "{braces} %s é ∞"]
+TEXTS = ["", 'it\'s "quoted"\nin two lines', "back\\slash # {braces} %s é ∞ \\"]
 
 
 @pytest.fixture(scope="module")
@@ -101,20 +101,20 @@ def test_a_killed_worker_costs_no_job_and_doubles_none(notebook, tmp_path):
                     time.sleep(0.1)
                 os.kill(victim.pid, signal.SIGKILL)
 
-        jobs = sweep.plan(notebook, {"x": range(8), "seconds": 0.5})
+        jobs = sweep.plan(notebook, {"x": range(6), "seconds": 0.3})
         table = sweep.run(jobs, tmp_path / "out", scheduler=address, found=found)
         victim.wait(10)
     assert victim.returncode == -signal.SIGKILL
     assert kernels, "the worker that was killed had no kernel"
     assert psutil.wait_procs(kernels, timeout=15)[1] == []
     assert sorted(seen) == sorted(job.id for job in jobs)
-    assert list(table["job.status"]) == ["ok"] * 8
-    assert list(table["square"]) == [x * x for x in range(8)]
+    assert list(table["job.status"]) == ["ok"] * 6
+    assert list(table["square"]) == [x * x for x in range(6)]
     assert sorted(sweep.read_table(tmp_path / "out")["job.id"]) == sorted(seen)
 
 
 def test_a_scheduler_that_goes_away_leaves_what_ended(notebook, tmp_path):
-    jobs = sweep.plan(notebook, {"x": range(6), "seconds": 0.3})
+    jobs = sweep.plan(notebook, {"x": range(4)})
     with running_cluster(tmp_path, workers=1) as (address, (scheduler, _)):
         started = time.monotonic()
         with pytest.raises(WorkbenchError, match="went away"):
@@ -143,7 +143,7 @@ def test_a_scheduler_without_workers_is_told(notebook, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_ends_the_sweep_and_keeps_what_ended(cluster, notebook, tmp_path, monkeypatch):
-    jobs = sweep.plan(notebook, {"x": range(5)})
+    jobs = sweep.plan(notebook, {"x": range(4)})
     written = []
     whole = os.replace
 
@@ -164,7 +164,7 @@ def test_a_full_disk_ends_the_sweep_and_keeps_what_ended(cluster, notebook, tmp_
         jobs, tmp_path / "out", scheduler=cluster, progress=lambda done, *_: ran.append(done)
     )
     assert ran[0] == 2
-    assert list(table["square"]) == [0, 1, 4, 9, 16]
+    assert list(table["square"]) == [0, 1, 4, 9]
 
 
 def test_cancel_returns_what_ended(cluster, notebook, tmp_path):
@@ -225,7 +225,7 @@ def test_two_sweeps_into_one_folder(cluster, notebook, tmp_path):
     code = (
         "import sys; from workbench import sweep\n"
         "if __name__ == '__main__':\n"
-        " jobs = sweep.plan(sys.argv[1], {'x': range(4)})\n"
+        " jobs = sweep.plan(sys.argv[1], {'x': range(3)})\n"
         " sweep.run(jobs, sys.argv[2], scheduler=sys.argv[3])\n"
     )
     script = tmp_path / "two.py"
@@ -234,8 +234,8 @@ def test_two_sweeps_into_one_folder(cluster, notebook, tmp_path):
     both = [subprocess.Popen(command) for _ in range(2)]
     assert [process.wait(90) for process in both] == [0, 0]
     table = sweep.read_table(tmp_path / "out")
-    assert sorted(table["square"]) == [0, 1, 4, 9]
-    assert len(list((tmp_path / "out" / "results").iterdir())) == 4
+    assert sorted(table["square"]) == [0, 1, 4]
+    assert len(list((tmp_path / "out" / "results").iterdir())) == 3
     assert not list(Path(tmp_path / "out").rglob("*.part"))
 
 

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import split
 from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
@@ -33,25 +32,11 @@ def sweep(
         typer.Option(
             "--set",
             help="Values of a parameter: 2,3,4 or a range 2..8 or 0..1..0.25, both ends included, "
-            'or a JSON list ["a,b", "c"]; repeatable: every combination is a job.',
+            'or a JSON list ["a,b", "c"]; for `tensor` and `technique` patterns too. Repeatable: '
+            "every combination is a job.",
             metavar="NAME=VALUES",
         ),
     ] = None,
-    tensors: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Fill a parameter (`tensor` if none is named) with every matrix of the model "
-            "that fits shell patterns, separated by commas; repeatable.",
-            metavar="[NAME=]GLOB",
-        ),
-    ] = None,
-    techniques: Annotated[
-        str,
-        typer.Option(
-            help="Fill the parameter `technique` with those that fit shell patterns.",
-            metavar="GLOB",
-        ),
-    ] = "",
     out: Annotated[
         str,
         typer.Option(
@@ -96,8 +81,7 @@ def sweep(
 
     Called again with the same folder, only what is missing or failed is run.
     """
-    from workbench.measure.compare import matching_techniques
-    from workbench.sweep import Tensors, open_notebook, plan, read_values, run
+    from workbench.sweep import open_notebook, plan, read_values, run
 
     book = open_notebook(notebook)
     if parameters:
@@ -108,12 +92,9 @@ def sweep(
         name, equals, values = text.partition("=")
         if not equals:
             raise WorkbenchError(f"--set {text!r} is not of the form name=values")
-        _put(grid, name, read_values(values, book.parameter(name)))
-    for text in tensors or []:
-        name, equals, pattern = text.partition("=")
-        _put(grid, *((name, Tensors(pattern)) if equals else ("tensor", Tensors(text))))
-    if techniques:
-        _put(grid, "technique", [t.id for t in matching_techniques(split(techniques))])
+        if name in grid:
+            raise WorkbenchError(f"--set {name} is given twice; put its values into one list")
+        grid[name] = read_values(values, book.parameter(name))
     jobs = plan(book, grid)
     if dry_run:
         _show([{"job.id": job.id, **job.parameters} for job in jobs], as_json, "nothing was run")
@@ -137,12 +118,6 @@ def sweep(
             f"{len(failed)} of {len(rows)} jobs failed, the first ({failed[0]['job.id']}) with: "
             f"{failed[0]['job.error']}; the same command runs these again"
         )
-
-
-def _put(grid: dict, name: str, values) -> None:
-    if name in grid:
-        raise WorkbenchError(f"{name} is given twice; put its values into one list")
-    grid[name] = values
 
 
 def _about(parameter) -> dict:

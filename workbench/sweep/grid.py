@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import final
 
 from workbench.errors import WorkbenchError
+from workbench.measure.compare import matching_techniques, matching_tensors
+from workbench.models import open_model
 from workbench.sweep.parameters import UNKNOWN, Notebook, Parameter
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -63,12 +65,13 @@ def expand(notebook: Notebook, grid: Mapping | Iterable[Mapping]) -> list[dict]:
     return list(found.values())
 
 
-def read_values(text: str, parameter: Parameter) -> list:
+def read_values(text: str, parameter: Parameter) -> list | Tensors:
     """What a person writes for a parameter: ``2,3,4``, ``2..8``, ``0..1..0.25``, or a JSON list.
 
     A range includes both ends. In a list, ``none`` is None and ``true`` and ``false`` are what they
     say, where the parameter may be that. A string that has commas of its own needs a JSON list, as
-    ``["a,b", "c"]``.
+    ``["a,b", "c"]``. For the parameters `tensor` and `technique`, names may be patterns, such as
+    ``blk.*.attn_q.weight``.
 
     >>> from workbench.sweep.parameters import Parameter
     >>> read_values("2..8..2", Parameter("bits", "int", 3, ""))
@@ -80,10 +83,14 @@ def read_values(text: str, parameter: Parameter) -> list:
         except ValueError as error:
             raise WorkbenchError(f"{parameter.name}={text} is not a JSON list ({error})") from None
         return values
+    if parameter.name == "tensor" and "str" in parameter.kinds:
+        return Tensors(text)
+    if parameter.name == "technique" and "str" in parameter.kinds:
+        return [technique.id for technique in matching_techniques(_parts(text))]
     numeric = not parameter.kinds or {"int", "float"} & set(parameter.kinds)
     if numeric and (found := RANGE.fullmatch(text.strip())):
         return _range(parameter.name, text, *found.groups())
-    return [_read(part.strip(), parameter) for part in text.split(",")]
+    return [_read(part, parameter) for part in _parts(text)]
 
 
 def _product(notebook: Notebook, grid: Mapping) -> Iterable[dict]:
@@ -122,10 +129,11 @@ def _with_tensors(notebook: Notebook, values: dict) -> Iterable[dict]:
 
 
 def _matching(model: str, pattern: str) -> list[str]:
-    from workbench.measure.compare import matching_tensors
-    from workbench.models import open_model
+    return matching_tensors(open_model(model), _parts(pattern))
 
-    return matching_tensors(open_model(model), [part.strip() for part in pattern.split(",")])
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def _range(name: str, text: str, first: str, last: str, step: str | None) -> list[int | float]:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import TimeoutError
 from servers import dashboard_server, running_server, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -19,7 +20,11 @@ FIGURES = """() => JSON.stringify([...document.querySelectorAll('.js-plotly-plot
 
 def wait_until_run(page):
     """The notebook behind a page has run, and nothing was left out."""
-    page.wait_for_selector("#loading", state="detached", timeout=NOTEBOOK_S)
+    try:
+        page.wait_for_selector("#loading", state="detached", timeout=NOTEBOOK_S)
+    except TimeoutError as error:
+        said = page.locator("#loading").inner_text()
+        raise AssertionError(f"the page still says: {said}") from error
     page.wait_for_selector(".widget-dropdown, .widget-slider", timeout=NOTEBOOK_S)
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=NOTEBOOK_S)
     assert page.locator(".wb-problem").all_inner_texts() == []
@@ -57,6 +62,14 @@ def small(tmp_path_factory):
             "# Compare",
             "from workbench.ui.compare_panel import ComparePanel",
             "ComparePanel(tensors='blk.0.*', techniques=['q4_0', 'uniform'])",
+        ],
+    )
+    write_notebook(
+        folder / "3-running.ipynb",
+        [
+            "# Still running when the page is shown",
+            "from workbench.ui.compare_panel import ComparePanel",
+            "panel = ComparePanel(tensors='blk.0.attn_k.weight')\npanel.run()\npanel",
         ],
     )
     write_notebook(
@@ -152,6 +165,18 @@ def test_compare_grows_and_can_be_cancelled(small, visit, screenshots):
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel").wait_for(state="hidden", timeout=NOTEBOOK_S)
     assert page.get_by_role("button", name="Compare").is_enabled()
+    visited.check()
+
+
+def test_what_runs_while_a_page_is_set_up_arrives(small, visit):
+    visited = visit(f"{small}voila/render/3-running.ipynb")
+    page = visited.page
+    wait_until_run(page)
+    page.get_by_text("Take the files away").wait_for(timeout=NOTEBOOK_S)
+    count = page.locator(".wb-checks input:checked").count()
+    page.get_by_text(f"of {count} entries").wait_for(timeout=NOTEBOOK_S)
+    marks = "() => document.querySelectorAll('.js-plotly-plot .point').length"
+    page.wait_for_function(f"count => ({marks})() === count", arg=count)
     visited.check()
 
 

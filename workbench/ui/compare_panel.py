@@ -17,9 +17,10 @@ from workbench.measure.report import Report
 from workbench.models import Weights
 from workbench.techniques._blocks import gguf_tensor
 from workbench.techniques.base import Technique, from_config
-from workbench.ui import figures, tables, theme
+from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, help_line
 from workbench.ui.labels import label_of, technique_label
+from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
 REDRAW_S = 0.5  # the chart grows while results come, but drawing must not slow the measurement
@@ -97,7 +98,7 @@ class TechniqueChecklist(ipywidgets.VBox):
 
 
 @final
-class ComparePanel(ipywidgets.VBox):
+class ComparePanel(Panel):
     """Pick model, matrices and techniques, press Compare; the chart grows as results come.
 
     Parameters
@@ -155,8 +156,7 @@ class ComparePanel(ipywidgets.VBox):
         results.add_class("wb-results")
         columns = ipywidgets.Box([controls, results])
         columns.add_class("wb-columns")
-        super().__init__([theme.style(), columns, self.table, self.exports])
-        self.add_class("wb-panel")
+        super().__init__([columns, self.table, self.exports])
 
         traitlets.dlink((self.job, "running"), (self, "running"))
         traitlets.dlink((self.job, "running"), (self.button, "disabled"))

@@ -12,8 +12,9 @@ from workbench.measure.error import snr_db
 from workbench.measure.report import Report, Subject
 from workbench.models import Weights, activations
 from workbench.techniques.base import Technique
-from workbench.ui import figures, tables, theme
+from workbench.ui import figures, tables
 from workbench.ui.controls import ModelPicker, TechniquePicker, TensorPicker
+from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
 DEBOUNCE_S = 0.15
@@ -26,7 +27,7 @@ NULL_NAMES = {
 
 
 @final
-class Explorer(ipywidgets.VBox):
+class Explorer(Panel):
     """Pick model, matrix, technique and parameters; figures and numbers follow.
 
     Parameters
@@ -89,11 +90,10 @@ class Explorer(ipywidgets.VBox):
         columns = ipywidgets.Box([controls, results])
         columns.add_class("wb-columns")
         super().__init__(
-            [theme.style(), columns],
+            [columns],
             technique=self.techniques.technique,
             tensor=self.tensors.tensors[0],
         )
-        self.add_class("wb-panel")
 
         traitlets.link((self, "technique"), (self.techniques, "technique"))
         traitlets.dlink((self.job, "running"), (self, "running"))
@@ -101,10 +101,8 @@ class Explorer(ipywidgets.VBox):
         self.tensors.observe(self._follow_tensors, "tensors")
         self.observe(self._follow_tensor, "tensor")
         self.observe(lambda _: self._measure(), ["technique", "tensor"])
-        # complete before the page asks for it: what a thread sends while a dashboard page is still
-        # setting up its widgets never arrives there
         self._measure(delay=0)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError):  # most matrices take a second; then the cell is complete
             self.wait(FIRST_WAIT_S)
 
     def wait(self, timeout: float = 60.0) -> None:

@@ -6,6 +6,7 @@ puts a newer figure in its place.
 """
 
 import math
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -34,6 +35,8 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 BINS = 121  # odd, so that zero has a bin of its own
 LEAST_SHARE = 1e-4  # per cent; an empty bin has no place on a log axis
 MAP_SIDE = 96  # most blocks a side of a heat map
+
+_drawing = threading.Lock()  # a live figure takes changes from one thread at a time
 
 
 def weight_histogram(
@@ -367,6 +370,11 @@ def live(figure: go.Figure) -> go.FigureWidget:
 
 def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
     """Make `widget` show `figure`; traces are changed in place where they are of the same kinds."""
+    with _drawing:
+        _redraw(widget, figure)
+
+
+def _redraw(widget, figure) -> None:
     same = [trace.type for trace in widget.data] == [trace.type for trace in figure.data]
     if same:
         uids = [trace.uid for trace in widget.data]

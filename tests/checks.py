@@ -151,11 +151,13 @@ def check_products(recipe, weights, rng, threads):
 
 def _check_product(encoded, decoded, x, threads, rounded):
     y = encoded.matmul(x, threads)
-    exact = decoded @ x.astype(np.float64)
+    exact = np.einsum("rc,c...->r...", decoded, x.astype(np.float64))  # no BLAS, no stray flags
     assert y.dtype == np.float32
     assert y.shape == exact.shape
     # float32 sums lose up to this; a sum of |w x| bounds what each of them can be
-    allowed = 2e-6 * (np.abs(decoded) @ np.abs(x.astype(np.float64))) + 1e-30
+    allowed = (
+        2e-6 * (np.einsum("rc,c...->r...", np.abs(decoded), np.abs(x.astype(np.float64)))) + 1e-30
+    )
     if rounded:
         worst = np.abs(decoded).sum(axis=1) / 254
         allowed = allowed + np.multiply.outer(worst, np.abs(x).max(axis=0))

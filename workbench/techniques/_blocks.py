@@ -9,7 +9,7 @@ from pydantic import Field
 from workbench.errors import WorkbenchError
 from workbench.formats.blocks import BLOCKS, decode_blocks, encode_blocks
 from workbench.formats.tensor import Tensor
-from workbench.techniques.base import Encoded, Technique
+from workbench.techniques.base import Encoded, Technique, dense_product
 from workbench.ternary import quantize
 
 
@@ -37,7 +37,7 @@ class BlockFormat(Technique):
 
     def multiply(self, arrays, shape, x, threads=1):
         # as in the base class, but decoding takes no more threads than the product may
-        return x.astype(np.float32) @ self._decoded(arrays, shape, threads).T
+        return dense_product(x, self._decoded(arrays, shape, threads))
 
     def _decoded(self, arrays, shape, threads=None):
         width = self._width(shape)

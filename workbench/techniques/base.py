@@ -114,7 +114,7 @@ class Technique(BaseModel, ABC):
 
         Here: decode, then BLAS. A technique with a kernel of its own overrides it.
         """
-        return x.astype(np.float32) @ self.restore(arrays, shape).T
+        return dense_product(x, self.restore(arrays, shape))
 
     def encode(self, weights: np.ndarray) -> "Encoded":
         """Store a weight matrix.
@@ -291,6 +291,18 @@ class Encoded:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
         return len(data)
+
+
+def dense_product(
+    x: np.ndarray, weights: Float32[np.ndarray, "rows cols"]
+) -> Float32[np.ndarray, "tokens rows"]:
+    """``x @ weights.T`` of finite numbers by BLAS; what overflows is infinite, without a warning.
+
+    BLAS kernels also compute with what lies beside small matrices, and drop it; numpy would warn
+    of that every now and then (OpenBLAS issue 1924, numpy issues 13173 and 24067).
+    """
+    with np.errstate(all="ignore"):
+        return x.astype(np.float32, copy=False) @ weights.T
 
 
 def load_encoded(path: str | os.PathLike) -> Encoded:

@@ -10,24 +10,13 @@ import workbench as wb
 from workbench.errors import WorkbenchError
 from workbench.ui import figures, theme
 
-ROWS = [
-    {
-        "kernel": "ours",
-        "median_s": 2e-3,
-        "min_s": 1e-3,
-        "max_s": 4e-3,
-        "ratio_to": "peer",
-        "ratio": 3.0,
-    },
-    {
-        "kernel": "peer",
-        "median_s": 6e-3,
-        "min_s": 5e-3,
-        "max_s": 7e-3,
-        "ratio_to": "peer",
-        "ratio": 1.0,
-    },
-]
+KEYS = ("kernel", "median_s", "min_s", "max_s", "gops", "ratio_to", "ratio")
+RACE = (
+    ("ours", 2e-3, 1e-3, 4e-3, 30.0, "peer", 3.0),
+    ("peer", 6e-3, 5e-3, 12e-3, 10.0, "peer", 1.0),
+    ("ceiling", 1e-3, 1e-3, 1e-3, 60.0, "peer", 6.0),
+)
+ROWS = [dict(zip(KEYS, row, strict=True)) for row in RACE]
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +135,16 @@ def test_labels_keep_their_traces_before_there_are_reports(reports):
 
 
 def test_race_bars_have_the_spread_as_whiskers():
-    bar = figures.race_bars(ROWS, own=["ours"]).data[0]
+    figure = figures.race_bars(ROWS, own=["ours"], ceiling="ceiling")
+    [bar] = figure.data
     assert list(bar.y) == ["peer", "ours"]  # the fastest on top
-    np.testing.assert_allclose(bar.x, [6, 2])  # ms
-    np.testing.assert_allclose(bar.error_x.array, [1, 2])
-    np.testing.assert_allclose(bar.error_x.arrayminus, [1, 1])
-    assert bar.text == ("  the peer", "  3 times peer")
+    assert list(bar.x) == [10, 30]
+    np.testing.assert_allclose(bar.error_x.array, [2, 30])
+    np.testing.assert_allclose(bar.error_x.arrayminus, [5, 15])
     assert bar.marker.color[0] != bar.marker.color[1]
+    assert [note.text for note in figure.layout.annotations] == ["1 ×", "3 ×", "ceiling"]
+    assert figure.layout.shapes[0].x0 == 60
+    assert figure.layout.xaxis.range[1] > 60
 
 
 def test_roofline_ceilings_meet():

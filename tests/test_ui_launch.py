@@ -179,7 +179,7 @@ class TestServer:
 
     def test_it_names_our_template_whatever_is_asked_for(self, address):
         page = fetch(f"{address}voila/render/one.ipynb?template=nothing&theme=nothing")
-        assert "wb-bar" in page
+        assert "wb-navigation" in page
         assert "computed 42" in page
 
     def test_an_unknown_page_is_one_sentence(self, address):

@@ -237,59 +237,69 @@ def pareto(
 def race_bars(
     rows: Iterable[Mapping],
     own: Sequence[str] = (),
-    title: str = "Time of one product",
+    ceiling: str | None = None,
+    title: str = "Speed of one product",
     theme: Theme | None = None,
 ) -> go.Figure:
-    """Median time of each kernel with a whisker from the fastest to the slowest repeat.
+    """Speed of each kernel at its median time, with a whisker from its slowest to its fastest.
 
     Parameters
     ----------
     rows : iterable of mappings
-        With `kernel`, `median_s`, `min_s`, `max_s`, `ratio_to` and `ratio`, as `workbench bench`
-        prints them: `ratio` is the peer's time divided by this kernel's.
+        As `workbench.measure.race.bench_matmul` returns them for one problem.
     own : names of the kernels to set off from the others.
+    ceiling : str, optional
+        Name of the row to draw as a line that none can pass.
     """
-    rows = sorted(rows, key=lambda row: -row["median_s"])
-    unit, factor = _time_unit(max((row["max_s"] for row in rows), default=1.0))
-    medians = [row["median_s"] * factor for row in rows]
+    rows = sorted(rows, key=lambda row: row["gops"])
+    bars = [row for row in rows if row["kernel"] != ceiling]
     figure = go.Figure(
         go.Bar(
-            y=[row["kernel"] for row in rows],
-            x=medians,
+            y=[row["kernel"] for row in bars],
+            x=[row["gops"] for row in bars],
             orientation="h",
-            marker={"color": [BLUE if row["kernel"] in own else GREY for row in rows]},
+            marker={"color": [BLUE if row["kernel"] in own else GREY for row in bars]},
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [(row["max_s"] - row["median_s"]) * factor for row in rows],
-                "arrayminus": [(row["median_s"] - row["min_s"]) * factor for row in rows],
+                "array": [row["gops"] * (row["median_s"] / row["min_s"] - 1) for row in bars],
+                "arrayminus": [row["gops"] * (1 - row["median_s"] / row["max_s"]) for row in bars],
                 "color": ORANGE,
                 "thickness": 1.5,
             },
-            text=[_ratio_text(row) for row in rows],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="<b>%{y}</b><br>median %{x:.4g} " + unit + "<br>%{text}<extra></extra>",
+            customdata=[[row["median_s"] * 1e6, row["ratio"], row["ratio_to"]] for row in bars],
+            hovertemplate=(
+                "<b>%{y}</b><br>%{x:.4g} Gop/s, %{customdata[0]:.4g} µs<br>"
+                "%{customdata[1]:.3g} × the speed of %{customdata[2]}<extra></extra>"
+            ),
         )
     )
-    longest = max((row["max_s"] * factor for row in rows), default=1.0)
-    figure.update_xaxes(title=f"time, {unit} (shorter is better)", range=[0, longest * 1.3])
-    _finish(figure, title, 130 + 30 * max(len(rows), 2), theme)
-    return figure.update_layout(showlegend=False)
-
-
-def _ratio_text(row: Mapping) -> str:
-    ratio, peer = row.get("ratio"), row.get("ratio_to")
-    if not peer or ratio is None or not math.isfinite(ratio):
-        return ""
-    return "  the peer" if peer == row["kernel"] else f"  {ratio:.3g} times {peer}"
-
-
-def _time_unit(seconds: float) -> tuple[str, float]:
-    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1:
-            return unit, factor
-    return "ns", 1e9
+    fastest = max((row["gops"] * row["median_s"] / row["min_s"] for row in bars), default=1.0)
+    for row in bars:  # beyond the whisker, which text at the bar's end would cover
+        figure.add_annotation(
+            y=row["kernel"],
+            x=row["gops"] * row["median_s"] / row["min_s"],
+            text=f"{row['ratio']:.3g} ×",
+            showarrow=False,
+            xanchor="left",
+            xshift=6,
+        )
+    for row in rows:
+        if row["kernel"] == ceiling:
+            figure.add_vline(x=row["gops"], line={"color": ORANGE, "dash": "dash"})
+            figure.add_annotation(
+                x=row["gops"], y=1, yref="paper", yanchor="bottom", text=ceiling, showarrow=False
+            )
+            fastest = max(fastest, row["gops"])
+    figure.update_xaxes(
+        title="10⁹ operations a second (longer is better)", range=[0, fastest * 1.2]
+    )
+    figure.update_yaxes(ticklabelstandoff=6)
+    if bars:
+        peer = bars[0]["ratio_to"]
+        title += f"<br><sup>× : speed over that of {peer}, in the same run</sup>"
+    _finish(figure, title, 160 + 30 * max(len(bars), 2), theme)
+    return figure.update_layout(showlegend=False, margin_t=84)
 
 
 def roofline(
@@ -319,12 +329,12 @@ def roofline(
     highest = max([p[1] for p in points] + [max(knees)]) * 4
 
     figure = go.Figure()
-    for name, bandwidth in bandwidths.items():
+    for index, (name, bandwidth) in enumerate(bandwidths.items()):
         figure.add_scatter(
             x=[lowest, top / bandwidth],
             y=[lowest * bandwidth, top],
             mode="lines",
-            line={"color": ORANGE, "width": 2},
+            line={"color": ORANGE, "width": 2, "dash": DASHES[index % len(DASHES)]},
             name=f"{name}: {bandwidth:.3g} GB/s",
             hovertemplate=f"{name}: {bandwidth:.3g} GB/s<extra></extra>",
         )
@@ -358,7 +368,7 @@ def roofline(
         )
     figure.update_xaxes(title="operations for each byte read or written", type="log", dtick=1)
     figure.update_yaxes(title="10⁹ operations a second", type="log", dtick=1)
-    return _finish(figure, title, 480, theme)
+    return _finish(figure, title, 620, theme)
 
 
 def live(figure: go.Figure) -> go.FigureWidget:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import workbench as wb
+from workbench import claims
 from workbench.measure.compare import matching_tensors
 from workbench.measure.error import relative_mse
 
@@ -28,6 +29,7 @@ def main() -> None:
     save("02-ternary-matmul", rows_in_bytes(w))
     save("03-compare", bits_and_errors(weights))
     save("04-sweep", error_by_job(weights))
+    save("09-claims", verdicts_by_document())
 
 
 def save(name: str, shapes: list[str]) -> None:
@@ -114,6 +116,19 @@ def bits_and_errors(weights) -> list[str]:
         ternary = r.technique.endswith("ternary") or r.technique in ("tq1_0", "tq2_0", "q2_0")
         colour = ORANGE if ternary else TEAL if r.technique.startswith("entropy") else BLUE
         shapes.append(dot(*place(r), 10, colour))
+    return shapes
+
+
+def verdicts_by_document() -> list[str]:
+    """A bar a document, a square a claim: confirmed, wrong, depends, undecided."""
+    colours = dict(zip(claims.WORDS, (TEAL, ORANGE, BLUE, FAINT, FAINT), strict=True))
+    shapes, cell = [], 14
+    for column, count in enumerate(claims.counts(claims.verdicts_of(claims.ledger())).values()):
+        words = [word for word in claims.WORDS for _ in range(count[word])]
+        for place, word in enumerate(words):
+            left = 60 + 110 * column + cell * (place % 6)
+            top = 300 - cell * (place // 6)
+            shapes.append(square(left, top, cell - 2, colours[word]))
     return shapes
 
 

@@ -19,7 +19,8 @@ SEEDS = {
 }
 _RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ "}
 WIDTH, HEIGHT, BINS = 360, 72, 30  # of the figure of a null distribution
-_TEMPLATE = Path(__file__).parent / "data" / "report.html.jinja"
+_DATA = Path(__file__).parent / "data"
+CARD_STYLE = _DATA / "card.css"
 
 
 def verdicts_of(claims: Iterable[Claim]) -> list[Verdict]:
@@ -66,19 +67,21 @@ def to_html(verdicts: Iterable[Verdict], claims: Iterable[Claim]) -> str:
     """
     verdicts = list(verdicts)
     ledger = {claim.id: claim for claim in claims}
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["short"] = short
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return _template("report.html.jinja").render(
         words=WORDS,
         relations=_RELATIONS,
         counts=counts(verdicts),
         seeds=SEEDS,
         verdicts=verdicts,
         claims=ledger,
-        figures={verdict.id: _figures(verdict) for verdict in verdicts},
+        all_figures={verdict.id: _figures(verdict) for verdict in verdicts},
+    )
+
+
+def to_card(verdict: Verdict, claim: Claim) -> str:
+    """The card of one claim as HTML; `CARD_STYLE` is its look inside of an element `.claims`."""
+    return _template("card.html.jinja").render(
+        relations=_RELATIONS, verdict=verdict, claim=claim, figures=_figures(verdict)
     )
 
 
@@ -127,6 +130,18 @@ def short(value) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
     return str(value)
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_DATA),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    return environment.get_template(name)
 
 
 def _without_run(claim: Claim) -> Verdict:

@@ -12,6 +12,7 @@ from servers import dashboard_server, running_server, write_notebook
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+LATE = 100  # changes, a tenth of a second apart
 NOTEBOOK_S = 180_000  # milliseconds that a notebook may take to run and show on a busy machine
 WIDTHS_AND_THEMES = [(1200, "light"), (700, "dark")]
 FIGURES = """() => JSON.stringify([...document.querySelectorAll('.js-plotly-plot')].map(
@@ -65,11 +66,18 @@ def small(tmp_path_factory):
         ],
     )
     write_notebook(
-        folder / "3-running.ipynb",
+        folder / "3-late.ipynb",
         [
-            "# Still running when the page is shown",
-            "from workbench.ui.compare_panel import ComparePanel",
-            "panel = ComparePanel(tensors='blk.0.attn_k.weight')\npanel.run()\npanel",
+            "# Changes from a thread, all the while the page is set up",
+            "import threading, time, ipywidgets\n"
+            "from workbench.ui.panel import Panel\n"
+            f"labels = [ipywidgets.Label('not yet') for _ in range({LATE})]\n"
+            "def late():\n"
+            "    for label in labels:\n"
+            "        time.sleep(0.1)\n"
+            "        label.value = 'arrived'\n"
+            "threading.Thread(target=late, daemon=True).start()\n"
+            "Panel(labels)",
         ],
     )
     write_notebook(
@@ -104,14 +112,52 @@ def test_landing_page_has_a_card_a_notebook(real, visit, screenshots, width, the
     visited.check()
 
 
+def explore(page):
+    page.get_by_label("tensor").select_option(index=0)
+
+
+def compare(page):
+    page.get_by_role("button", name="none", exact=True).click()
+    page.get_by_label("q4_0", exact=True).check()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("1 entry").wait_for()
+
+
+def race(page):
+    page.get_by_label("rows").fill("256")
+    page.get_by_label("columns").fill("192")
+    page.get_by_role("button", name="Race").click()
+    page.get_by_text("256 × 192").first.wait_for()
+
+
+ACTIONS = {
+    "00-start-here": explore,
+    "01-ternary-weights": explore,
+    "02-ternary-matmul": race,
+    "03-compare": compare,
+}
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.parametrize(("width", "theme"), WIDTHS_AND_THEMES)
-def test_every_dashboard_shows(real, visit, screenshots, path, width, theme):
-    visited = visit(f"{real}voila/render/{path.name}", width, theme)
-    wait_until_run(visited.page)
-    visited.page.wait_for_load_state("networkidle")
-    visited.page.wait_for_timeout(1500)  # figures fade in
-    visited.page.screenshot(path=screenshots / f"{path.stem}-{theme}-{width}.png", full_page=True)
+def test_every_dashboard_shows_and_moves(real, visit, screenshots, path):
+    visited = visit(f"{real}voila/render/{path.name}")
+    page = visited.page
+    wait_until_run(page)
+    page.wait_for_timeout(1500)  # figures fade in
+    page.screenshot(path=screenshots / f"{path.stem}-light-1200.png", full_page=True)
+
+    if action := ACTIONS.get(path.stem):
+        before = page.evaluate(FIGURES), page.locator("#rendered_cells").inner_text()
+        action(page)
+        page.wait_for_function(f"before => ({FIGURES})() !== before", arg=before[0])
+        text = "before => document.querySelector('#rendered_cells').innerText !== before"
+        page.wait_for_function(text, arg=before[1])
+
+    page.get_by_role("button", name="Dark theme").click()
+    page.set_viewport_size({"width": 700, "height": 1400})
+    page.wait_for_timeout(1500)
+    page.screenshot(path=screenshots / f"{path.stem}-dark-700.png", full_page=True)
+    assert page.locator(".wb-problem").all_inner_texts() == []
     visited.check()
 
 
@@ -168,15 +214,11 @@ def test_compare_grows_and_can_be_cancelled(small, visit, screenshots):
     visited.check()
 
 
-def test_what_runs_while_a_page_is_set_up_arrives(small, visit):
-    visited = visit(f"{small}voila/render/3-running.ipynb")
-    page = visited.page
-    wait_until_run(page)
-    page.get_by_text("Take the files away").wait_for(timeout=NOTEBOOK_S)
-    count = page.locator(".wb-checks input:checked").count()
-    page.get_by_text(f"of {count} entries").wait_for(timeout=NOTEBOOK_S)
-    marks = "() => document.querySelectorAll('.js-plotly-plot .point').length"
-    page.wait_for_function(f"count => ({marks})() === count", arg=count)
+def test_what_a_thread_changes_while_a_page_is_set_up_arrives(small, visit):
+    visited = visit(f"{small}voila/render/3-late.ipynb")
+    arrived = visited.page.get_by_text("arrived")
+    arrived.nth(LATE - 1).wait_for()
+    assert visited.page.get_by_text("not yet").count() == 0
     visited.check()
 
 

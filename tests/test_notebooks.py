@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETER = re.compile(r"(\w+): (\w+(?:\[\w+\])?(?: \| None)?) = (.+?)  # (.+)")
 TAGS = {"parameters", "keep_output", "nbval-ignore-output", "test"}
-PANELS = {"Explorer", "RacePanel", "ComparePanel", "ClaimsPanel"}
+PANELS = {"Explorer", "RacePanel", "ComparePanel", "SweepPanel", "ClaimsPanel"}
 # one run each with parameters that differ from the committed ones
 OTHER_PARAMETERS = {
     "00-start-here": {"tensor": "blk.14.ffn_down.weight"},

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import platform
-import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,14 +17,38 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import final
 
+import traitlets
+from jupyter_client.manager import AsyncKernelManager
+from traitlets.config import Config
+
 from workbench.errors import WorkbenchError
 from workbench.sweep.folder import Folder
 from workbench.sweep.recording import VARIABLE, read_recorded
 
 START_S = 60  # a kernel that takes longer to start has failed to
 PACKAGES = ("ternary-workbench", "numpy", "papermill", "nbclient", "ipykernel", "distributed")
-# the kernel inherits its variable from the process, so that a process runs one job at a time
-_ALONE = threading.Lock()
+
+
+@final
+class JobKernelManager(AsyncKernelManager):
+    """Starts the kernel of a job with the file for its numbers, and ends it in peace.
+
+    The interrupt that comes before a shutdown request is left out: it may meet the kernel between
+    two messages, which then overlooks the request, and is waited for 3 seconds in vain.
+    """
+
+    recorded = traitlets.Unicode(help="the file that `record` writes to").tag(config=True)
+
+    async def _async_pre_start_kernel(self, **options):
+        environment = {**os.environ, VARIABLE: self.recorded}
+        return await super()._async_pre_start_kernel(**{"env": environment} | options)
+
+    pre_start_kernel = _async_pre_start_kernel
+
+    async def _async_interrupt_kernel(self):
+        pass
+
+    interrupt_kernel = _async_interrupt_kernel
 
 
 @final
@@ -86,15 +109,14 @@ def run_job(job: Job, limit_s: float, shared: str | None = None) -> tuple[dict, 
     WorkbenchError
         The shared folder cannot be written.
     """
-    with _ALONE:
-        if shared is None:
-            return _run(job, limit_s)
-        folder = Folder(shared)
-        row = folder.row(job.id)  # a worker that died may have written it before
-        if row is None or row["status"] != "ok":
-            row, text = _run(job, limit_s)
-            folder.put(row, text)
-        return row, None
+    if shared is None:
+        return _run(job, limit_s)
+    folder = Folder(shared)
+    row = folder.row(job.id)  # a worker that died may have written it before
+    if row is None or row["status"] != "ok":
+        row, text = _run(job, limit_s)
+        folder.put(row, text)
+    return row, None
 
 
 def row_of(job: Job, error: str = "", **found) -> dict:
@@ -146,8 +168,6 @@ def _attempt(job: Job, limit_s: float) -> tuple[str, dict, str, bool]:
         source, executed = Path(scratch, "notebook.ipynb"), Path(scratch, "executed.ipynb")
         file = Path(scratch, "recorded.jsonl")
         source.write_text(job.text, encoding="utf-8")
-        before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = str(file)
         error = ""
         try:
             papermill.execute_notebook(
@@ -157,15 +177,12 @@ def _attempt(job: Job, limit_s: float) -> tuple[str, dict, str, bool]:
                 progress_bar=False,
                 start_timeout=START_S,
                 extra_arguments=["--log-level=CRITICAL"],  # of what is no concern of a job
+                kernel_manager_class=JobKernelManager,
+                config=Config(JobKernelManager={"recorded": str(file)}),
                 timeout_func=lambda _cell: max(until - time.monotonic(), 0.1),
             )
         except Exception as caught:
             error = _sentence(caught, limit_s)
-        finally:
-            if before is None:
-                del os.environ[VARIABLE]
-            else:
-                os.environ[VARIABLE] = before
         recorded = read_recorded(file.read_text(encoding="utf-8")) if file.exists() else {}
         ran = executed if executed.exists() else source
         return error, recorded, *_tidy(ran.read_text(encoding="utf-8"), job)

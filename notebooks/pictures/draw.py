@@ -122,12 +122,12 @@ def bits_and_errors(weights) -> list[str]:
 def verdicts_by_document() -> list[str]:
     """A bar a document, a square a claim: confirmed, wrong, depends, undecided."""
     colours = dict(zip(claims.WORDS, (TEAL, ORANGE, BLUE, FAINT, FAINT), strict=True))
-    shapes, cell = [], 14
+    shapes, cell, wide = [], 22, 4
     for column, count in enumerate(claims.counts(claims.verdicts_of(claims.ledger())).values()):
         words = [word for word in claims.WORDS for _ in range(count[word])]
         for place, word in enumerate(words):
-            left = 60 + 110 * column + cell * (place % 6)
-            top = 300 - cell * (place // 6)
+            left = 55 + 110 * column + cell * (place % wide)
+            top = 312 - cell * (place // wide)
             shapes.append(square(left, top, cell - 2, colours[word]))
     return shapes
 

@@ -105,7 +105,9 @@ def counts_figure(verdicts: Iterable[Verdict]) -> go.Figure:
         )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title="claims")
-    return _laid_out(figure, "Claims by document and verdict", barmode="stack")
+    return _laid_out(
+        figure, "Claims by document and verdict", barmode="stack", legend_traceorder="normal"
+    )
 
 
 def _sampled(verdict: Verdict) -> list[Null]:

@@ -16,6 +16,7 @@ from nbstripout import strip_output
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 CELL_TIMEOUT_S = 120
+SHOWING = {"keep_output", "nbval-ignore-output"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -29,6 +30,11 @@ def refresh(path: Path) -> None:
         notebook, timeout=CELL_TIMEOUT_S, resources={"metadata": {"path": str(path.parent)}}
     )
     client.execute()
+    for cell in notebook.cells:
+        if cell.get("outputs") and not SHOWING & set(cell.metadata.get("tags", ())):
+            sys.exit(
+                f"{path.name}: this shows something, but has no tag of {SHOWING}:\n{cell.source}"
+            )
     strip_output(notebook, keep_output=False, keep_count=True, keep_id=True)
     notebook.metadata = {**METADATA, "workbench": notebook.metadata["workbench"]}
     for cell in notebook.cells:

@@ -13,7 +13,7 @@ def matmul(columns, ends, trits, x, y, sums):
     """y (tokens, rows) = x (tokens, cols) times the blocks that `columns` and `ends` describe.
 
     Block b is the rows from b * k up. columns[b, ends[b, p]:ends[b, p + 1]] are those in which
-    its k trits are pattern p, trits[:, p] (k, 3^k).
+    its k trits are pattern p, trits[:, p] (k, 3^k). sums has a row of at least 3^k for each thread.
     """
     threads = sums.shape[0]
     blocks = columns.shape[0]
@@ -35,12 +35,13 @@ def matmul_folded(columns, ends, x, y, sums, k):
     whose difference is that row's result, and whose sum is the problem without that trit."""
     threads = sums.shape[0]
     blocks = columns.shape[0]
+    patterns = ends.shape[1] - 1
     # omp parallel for num_threads(threads)
     for part in range(threads):
         for b in range(blocks * part // threads, blocks * (part + 1) // threads):
             for t in range(x.shape[0]):
-                sum_segments(columns, ends, x, sums, b, t, part, sums.shape[1])
-                third = sums.shape[1] // 3
+                sum_segments(columns, ends, x, sums, b, t, part, patterns)
+                third = patterns // 3
                 for i in range(min(k, y.shape[1] - b * k)):
                     total = np.int32(0)
                     for p in range(third):

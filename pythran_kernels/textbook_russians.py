@@ -11,12 +11,13 @@ def matmul(q, steps, places, x, y, signed, table):
     Entry middle + place of a table is the sum of one pattern, middle - place that of its mirror
     image. The i-th pattern in Gray order differs from the one before in one trit by one: it adds
     x of that trit or subtracts it, signed[steps[i]], and has its place at places[i].
-    Every thread (first axis of signed and table) takes a share of the rows and builds the tables.
+    Every thread takes a share of the rows and builds the tables; signed and table have a row for
+    each, wide enough to share no cache line with its neighbour.
     """
     threads = table.shape[0]
     middle = places.shape[0]
-    group = signed.shape[1] // 2
     groups, rows = q.shape
+    group = x.shape[1] // groups
     # omp parallel for num_threads(threads)
     for part in range(threads):
         first = rows * part // threads

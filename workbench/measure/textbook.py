@@ -13,6 +13,8 @@ from jaxtyping import Int8
 from workbench import kernels
 from workbench.errors import WorkbenchError
 
+CACHE_LINE = 16  # int32 values between what two threads write
+
 
 class Textbook(ABC):
     """A ternary matrix, prepared for one way to multiply it.
@@ -181,8 +183,8 @@ class FourRussians(Textbook):
 
     def _bind(self, x, threads):
         y = self._result(x, np.int32)
-        signed = np.empty((threads, 2 * self.group), np.int32)
-        table = np.empty((threads, 3**self.group), np.int32)
+        signed = np.empty((threads, 2 * self.group + CACHE_LINE), np.int32)
+        table = np.empty((threads, 3**self.group + CACHE_LINE), np.int32)
         kernel = kernels.load("textbook_russians").matmul
         return y, kernel, self._patterns, self._steps, self._places, x, y, signed, table
 
@@ -230,7 +232,7 @@ class Rsr(AbstractRsr):
 
     def _bind(self, x, threads):
         y = self._result(x, np.int32)
-        sums = np.empty((threads, 3**self.block), np.int32)
+        sums = np.empty((threads, 3**self.block + CACHE_LINE), np.int32)
         trits = np.ascontiguousarray(trits_of_patterns(self.block).T, dtype=np.int32)
         kernel = kernels.load("textbook_rsr").matmul
         return y, kernel, self._columns, self._ends, trits, x.astype(np.int32), y, sums
@@ -243,7 +245,7 @@ class RsrPlus(AbstractRsr):
 
     def _bind(self, x, threads):
         y = self._result(x, np.int32)
-        sums = np.empty((threads, 3**self.block), np.int32)
+        sums = np.empty((threads, 3**self.block + CACHE_LINE), np.int32)
         kernel = kernels.load("textbook_rsr").matmul_folded
         return y, kernel, self._columns, self._ends, x.astype(np.int32), y, sums, self.block
 

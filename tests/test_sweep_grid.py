@@ -193,7 +193,9 @@ def test_no_such_notebook(tmp_path, content, said):
 def test_the_workbench_s_own_notebooks_can_be_swept():
     for name in sweep.notebook_names():
         book = sweep.open_notebook(name)
-        assert sweep.expand(book, {}) == [{p.name: p.default for p in book.parameters.values()}]
+        defaults = {p.name: p.default for p in book.parameters.values()}
+        assert sweep.expand(book, {}) == [defaults]
+        assert sweep.expand(book, {name: [value] for name, value in defaults.items()}) == [defaults]
 
 
 class TestRecord:

@@ -51,11 +51,12 @@ def test_a_row_a_job():
 
 
 def test_names_never_collide():
-    table = frame(row(1, {"x": 1}, {"x": 2, "job.id": 3, "recorded.x": 4}))
+    table = frame(row(1, {"x": 1}, {"x": 2, "job.id": 3, "recorded.x": 4, "a.b": 5}))
     assert table["x"][0] == 1
     assert table["recorded.x"][0] == 2
     assert table["recorded.job.id"][0] == 3
     assert table["recorded.recorded.x"][0] == 4
+    assert columns_of(table)[1][-1] == "a.b"
 
 
 def test_columns_have_one_type():

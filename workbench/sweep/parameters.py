@@ -50,7 +50,7 @@ class Parameter:
     help: str
 
     def check(self, value):
-        """The value as the notebook may have it.
+        """The value as the notebook may have it; its default it may have always.
 
         Raises
         ------
@@ -66,6 +66,8 @@ class Parameter:
             value = float(value) if "float" in kinds else value
         if kinds and not any(_is(value, kind) for kind in kinds):
             raise self._refuse(value, " or ".join(kinds))
+        if value == self.default and type(value) is type(self.default):
+            return value
         allowed = self.choices
         if allowed and value is not None and value not in allowed:
             raise self._refuse(value, "one of " + ", ".join(map(str, allowed)))

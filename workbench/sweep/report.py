@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.sweep.folder import TABLE
+from workbench.sweep.table import OURS
 
 TEMPLATE = Path(__file__).parent / "report.html.jinja"
 WIDTH, HEIGHT = 420, 240  # of a figure, without its labels
@@ -76,7 +77,7 @@ def to_html(table: pd.DataFrame, title: str) -> str:
 def columns_of(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Names of the columns that are parameters, and of those that were recorded."""
     parameters = table.attrs["parameters"]
-    others = {*parameters, *(n for n in table if n.startswith(("job.", "version.", "machine.")))}
+    others = {*parameters, *(n for n in table if n.startswith(OURS[:3]))}
     return parameters, [name for name in table if name not in others]
 
 

@@ -13,6 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.sweep.folder import TABLE, Folder, notebook_path
 
 PARAMETERS = b"workbench.parameters"  # which columns are parameters, in the file's metadata
+OURS = ("job.", "version.", "machine.", "recorded.")  # how columns begin that are no numbers
 JOB = ("id", "notebook", "status", "error", "seconds", "started", "attempts", "source")
 
 
@@ -38,15 +39,15 @@ def tidy(rows: Iterable[dict]) -> pa.Table:
     -------
     pyarrow.Table
         Parameters under their names; recorded values under theirs, with ``recorded.`` before a
-        name that a parameter has too; then ``job.*``, ``version.*`` and ``machine.*``. A column is
-        boolean, integer or float where all its values are, else text; lists are JSON.
+        name that a parameter has too, or that begins like the columns after them: ``job.*``,
+        ``version.*`` and ``machine.*``. A column is boolean, integer or float where all its values
+        are, else text; lists are JSON.
     """
     rows = list(rows)
     parameters = _keys(row["parameters"] for row in rows)
-    taken = {*parameters}
     columns = {name: [row["parameters"].get(name) for row in rows] for name in parameters}
     for name in _keys(row["recorded"] for row in rows):
-        own = f"recorded.{name}" if name in taken or "." in name else name
+        own = f"recorded.{name}" if name in parameters or name.startswith(OURS) else name
         columns[own] = [row["recorded"].get(name) for row in rows]
     for name in JOB:
         columns[f"job.{name}"] = [row.get(name) for row in rows]

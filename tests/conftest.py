@@ -21,15 +21,15 @@ BROWSER_ARGUMENTS = [
 # harmless, and not ours: plotly's renderer wants to store a picture in a model that Voila lacks,
 # and Voila's front end says of each library that it is older than JupyterLab's
 KNOWN_MESSAGES = re.compile(r"setData is not a function|version .* of shared")
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
 def chromium():
     """A real Chromium; skips where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("WORKBENCH_CHROMIUM") or next(
-        filter(None, map(shutil.which, BROWSERS)), None
-    )
+    found = [os.environ.get("WORKBENCH_CHROMIUM"), *map(shutil.which, BROWSERS)]
+    path = next(filter(None, found), None)
     if path is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_api.sync_playwright() as playwright:
@@ -83,9 +83,21 @@ class Visit:
         assert self.complaints == []
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Let a fixture's end know whether its test failed."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
 @pytest.fixture
-def visit(chromium):
-    """Open pages with ``visit(address, width, theme)``; each is a Visit, closed at the end."""
+def visit(chromium, screenshots, request):
+    """Open pages with ``visit(address, width, theme)``; each is a Visit, closed at the end.
+
+    Where the test fails, what they showed last is among the screenshots.
+    """
     contexts = []
 
     def open_page(address: str, width: int = 1200, theme: str = "light", height: int = 1400):
@@ -99,7 +111,10 @@ def visit(chromium):
         return visited
 
     yield open_page
-    for context in contexts:
+    for number, context in enumerate(contexts):
+        if request.node.stash.get(FAILED, False):
+            name = re.sub(r"[^\w-]+", "-", request.node.name)
+            context.pages[0].screenshot(path=screenshots / f"failed-{name}-{number}.png")
         context.close()
 
 

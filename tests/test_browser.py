@@ -118,9 +118,11 @@ def explore(page):
 
 def compare(page):
     page.get_by_role("button", name="none", exact=True).click()
+    page.locator(".wb-checks input:checked").first.wait_for(state="detached")
     page.get_by_label("q4_0", exact=True).check()
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("1 entry").wait_for()
+    rows = "() => document.querySelectorAll('table.dataTable tbody tr').length === 1"
+    page.wait_for_function(rows)
 
 
 def race(page):

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,9 @@ BROWSER_ARGUMENTS = [
 # and Voila's front end says of each library that it is older than JupyterLab's
 KNOWN_MESSAGES = re.compile(r"setData is not a function|version .* of shared")
 FAILED = pytest.StashKey[bool]()
+
+# a shell starts background jobs with Ctrl-C ignored, and what the tests start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ def wait_until_run(page):
     except TimeoutError as error:
         said = page.locator("#loading").inner_text()
         raise AssertionError(f"the page still says: {said}") from error
-    page.wait_for_selector(".widget-dropdown, .widget-slider", timeout=NOTEBOOK_S)
-    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=NOTEBOOK_S)
+    page.wait_for_selector(".widget-dropdown, .widget-slider, .wb-problem", timeout=NOTEBOOK_S)
     assert page.locator(".wb-problem").all_inner_texts() == []
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=NOTEBOOK_S)
 
 
 def change(page, selector, act):
@@ -155,7 +155,10 @@ def test_every_dashboard_shows_and_moves(real, visit, screenshots, path):
         text = "before => document.querySelector('#rendered_cells').innerText !== before"
         page.wait_for_function(text, arg=before[1])
 
+    panel = page.locator(".wb-panel").last
+    panel.screenshot(path=screenshots / f"{path.stem}-panel-light-1200.png")
     page.get_by_role("button", name="Dark theme").click()
+    panel.screenshot(path=screenshots / f"{path.stem}-panel-dark-1200.png")
     page.set_viewport_size({"width": 700, "height": 1400})
     page.wait_for_timeout(1500)
     page.screenshot(path=screenshots / f"{path.stem}-dark-700.png", full_page=True)

@@ -340,7 +340,9 @@ def _frame(reports: Sequence[Report]) -> pd.DataFrame:
 def _cell(value, form: str):
     if value is None:  # not measured, or infinite: the ratio to no error at all
         return ""
-    return float(f"{value:{form}}") if form.endswith(("f", "g")) else value
+    if form.endswith(("f", "g")):
+        return float(f"{value:{form}}") + 0.0  # never -0.0
+    return value
 
 
 def _table_options() -> dict:

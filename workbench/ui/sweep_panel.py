@@ -18,6 +18,7 @@ from workbench.sweep.report import columns_of, unbeaten
 from workbench.sweep.table import tidy, to_frame
 from workbench.ui import figures, tables, theme
 from workbench.ui.controls import FULL, STYLE, help_line
+from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
 REDRAW_S = 0.5
@@ -27,7 +28,7 @@ FACTS = ("job.status", "job.error", "job.seconds")
 
 
 @final
-class SweepPanel(ipywidgets.VBox):
+class SweepPanel(Panel):
     """Pick a notebook, write values for its parameters, press Launch; jobs show as they end.
 
     Parameters
@@ -95,7 +96,6 @@ class SweepPanel(ipywidgets.VBox):
         self.chart = figures.live(scatter(pd.DataFrame(), "", "", ""))
         self.table = ITable(pd.DataFrame(), **_table_options())
         super().__init__(self._arranged())
-        self.add_class("wb-panel")
 
         traitlets.dlink((self.job, "running"), (self, "running"))
         traitlets.dlink((self.job, "running"), (self.button, "disabled"))
@@ -170,7 +170,7 @@ class SweepPanel(ipywidgets.VBox):
         results.add_class("wb-results")
         columns = ipywidgets.Box([controls, results])
         columns.add_class("wb-columns")
-        return [theme.style(), columns, self.table]
+        return [columns, self.table]
 
     @shows_problems
     def _follow_notebook(self, _change):

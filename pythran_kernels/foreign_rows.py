@@ -10,16 +10,17 @@ def dot_rows(dot, cols, weights, row_bytes, x, token_bytes, y, rows, tokens, thr
     dot(cols, result, 0, weights, 0, x, 0, 1) takes addresses and writes one float32. weights, x
     and y are the addresses of the first row of each; y is float32 (tokens, rows).
     """
-    for t in range(tokens):
-        # omp parallel for num_threads(threads) schedule(static)
-        for r in range(rows):
-            dot(
-                cols,
-                y + 4 * (t * rows + r),
-                0,
-                weights + r * row_bytes,
-                0,
-                x + t * token_bytes,
-                0,
-                np.int32(1),
-            )
+    # omp parallel for num_threads(threads)
+    for part in range(threads):
+        for t in range(tokens):
+            for r in range(rows * part // threads, rows * (part + 1) // threads):
+                dot(
+                    cols,
+                    y + 4 * (t * rows + r),
+                    0,
+                    weights + r * row_bytes,
+                    0,
+                    x + t * token_bytes,
+                    0,
+                    np.int32(1),
+                )

@@ -126,14 +126,19 @@ def read_gb_s(nbytes: int, threads: int = 1, seconds: float = 0.5) -> float:
 
     Small buffers give the speed of the cache that they fit in.
     """
+    timing = time_call(reads(nbytes, threads), threads=threads, seconds=seconds)
+    return nbytes // 8 * 8 / timing.min_s / 1e9
+
+
+def reads(nbytes: int, threads: int = 1):
+    """A call that reads a buffer of this size once, in whole words of eight bytes."""
     check_threads(threads)
     if nbytes < 8:
         raise WorkbenchError(f"nbytes={nbytes} is not allowed: it is a whole number from 8 up")
     kernel = kernels.load("peak")
     data = np.ones(nbytes // 8, np.uint64)  # written, so that every page exists
     out = np.zeros(threads, np.uint64)
-    timing = time_call(lambda: kernel.read(data, threads, out), threads=threads, seconds=seconds)
-    return data.nbytes / timing.min_s / 1e9
+    return lambda: kernel.read(data, threads, out)
 
 
 def memory_buffer_bytes() -> int:

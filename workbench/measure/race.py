@@ -20,6 +20,7 @@ OURS = ("planar", "base3")
 NUMPY = "numpy float32"
 LLAMA = "llama.cpp TQ2_0 vec_dot"
 CEILING = "ceiling: u8 x s8 in L1"
+READING = "ceiling: reading 2 bits a weight"
 PEER_TOLERANCE = 1e-3  # of the largest result: llama.cpp sums in float32, with float16 scales
 MAX_COLS = 65_536  # what every kernel takes
 MEMORY_A_WEIGHT = 20  # bytes, with every kernel's copy and the checks
@@ -133,7 +134,7 @@ def roofline(rows: Sequence[Mapping]) -> dict:
     points = [
         (row["kernel"], _operations(row) / _bytes_moved(row), row["gops"])
         for row in rows
-        if row["kernel"] != CEILING
+        if row["kernel"] not in (CEILING, READING)
     ]
     packed = [row["nbytes"] for row in rows if row["kernel"] in OURS]
     near = {
@@ -167,6 +168,10 @@ def _race_one(codes, stored, threads, tokens, only, seconds, progress):
     x = _activations(tokens, codes.shape[1])
     calls = {name: matrix.bind(x, threads) for name, matrix in stored.items()}
     _check_products(codes, stored, calls, x, threads)
+    nbytes = {name: matrix.nbytes for name, matrix in stored.items()}
+    nbytes |= {READING: max(codes.size // 4, 8), CEILING: 0}
+    if _wanted(READING, only):
+        calls[READING] = machine.reads(nbytes[READING], threads)
     share = 1.0
     if _wanted(CEILING, only):
         calls[CEILING], share = _ceiling(codes.size * tokens, threads)
@@ -192,7 +197,7 @@ def _race_one(codes, stored, threads, tokens, only, seconds, progress):
             "ratio_min": ratio.min / scale,
             "ratio_max": ratio.max / scale,
             "ratio_numpy": lap.ratios[NUMPY].median / scale,
-            "nbytes": stored[name].nbytes if name in stored else 0,
+            "nbytes": nbytes[name],
             "machine": machine.summary(),
         }
         row["gops"] = _operations(row) / row["median_s"] / 1e9
@@ -214,7 +219,7 @@ def _activations(tokens, cols):
 def _store(codes, only) -> dict[str, Stored]:
     """The matrix in every form that is to race, by the kernel's name, and those of the peers."""
     makers = dict(_makers(codes))
-    known = [*makers, CEILING]
+    known = [*makers, READING, CEILING]
     if not any(_wanted(name, only) for name in known):
         raise WorkbenchError(f"only={only!r} matches no kernel; there are {', '.join(known)}")
     return {

@@ -116,27 +116,41 @@ def explore(page):
     page.get_by_label("tensor").select_option(index=0)
 
 
+def explored(page):
+    page.wait_for_function("!document.querySelector('.wb-numbers').innerText.includes('...')")
+
+
+def race(page):
+    page.get_by_label("rows").fill("512")
+    page.get_by_label("columns").fill("768")
+    page.get_by_role("button", name="Race").click()
+    page.get_by_text("512 × 768").first.wait_for()
+
+
+def raced(page):
+    page.get_by_text("GB/s").nth(2).wait_for(state="attached")
+
+
 def compare(page):
     page.get_by_role("button", name="none", exact=True).click()
     page.locator(".wb-checks input:checked").first.wait_for(state="detached")
     page.get_by_label("q4_0", exact=True).check()
     page.get_by_role("button", name="Compare").click()
-    rows = "() => document.querySelectorAll('table.dataTable tbody tr').length === 1"
-    page.wait_for_function(rows)
+    page.locator("table.dataTable tbody tr:only-child td", has_text="q4_0").first.wait_for()
 
 
-def race(page):
-    page.get_by_label("rows").fill("256")
-    page.get_by_label("columns").fill("192")
-    page.get_by_role("button", name="Race").click()
-    page.get_by_text("256 × 192").first.wait_for()
+def compared(page):
+    page.get_by_role("button", name="all", exact=True).click()
+    page.get_by_role("button", name="Compare").click()
+    page.locator("table.dataTable tbody tr").nth(9).wait_for()
 
 
-ACTIONS = {
-    "00-start-here": explore,
-    "01-ternary-weights": explore,
-    "02-ternary-matmul": race,
-    "03-compare": compare,
+# what changes figures and numbers, and what then waits for a page worth a picture
+MOVES = {
+    "00-start-here": (explore, explored),
+    "01-ternary-weights": (explore, explored),
+    "02-ternary-matmul": (race, raced),
+    "03-compare": (compare, compared),
 }
 
 
@@ -148,12 +162,15 @@ def test_every_dashboard_shows_and_moves(real, visit, screenshots, path):
     page.wait_for_timeout(1500)  # figures fade in
     page.screenshot(path=screenshots / f"{path.stem}-light-1200.png", full_page=True)
 
-    if action := ACTIONS.get(path.stem):
+    if path.stem in MOVES:
+        move, settle = MOVES[path.stem]
         before = page.evaluate(FIGURES), page.locator("#rendered_cells").inner_text()
-        action(page)
+        move(page)
         page.wait_for_function(f"before => ({FIGURES})() !== before", arg=before[0])
         text = "before => document.querySelector('#rendered_cells').innerText !== before"
         page.wait_for_function(text, arg=before[1])
+        settle(page)
+        page.get_by_role("button", name="Cancel").wait_for(state="hidden")
 
     panel = page.locator(".wb-panel").last
     panel.screenshot(path=screenshots / f"{path.stem}-panel-light-1200.png")

@@ -52,6 +52,7 @@ def make_all(weights, reports):
         "no pareto": figures.pareto([]),
         "race": figures.race_bars(ROWS, own=["ours"]),
         "no race": figures.race_bars([]),
+        "no roofline": figures.roofline([], {}, {}),
         "roofline": figures.roofline([("ours", 4.0, 50.0)], {"int8": 100.0}, {"memory": 10.0}),
     }
 
@@ -163,7 +164,7 @@ def test_roofline_ceilings_meet():
         (lambda: figures.weight_histogram(np.empty(0)), "before is empty"),
         (lambda: figures.weight_maps(np.ones((2, 2)), np.ones((2, 3))), "after has shape"),
         (lambda: figures.weight_maps(np.ones((2, 2)), np.full((2, 2), np.inf)), "after holds"),
-        (lambda: figures.roofline([], {}, {"memory": 1.0}), "at least one peak"),
+        (lambda: figures.roofline([("a", 1, 1)], {}, {"memory": 1.0}), "at least one peak"),
     ],
     ids=["nan", "empty", "shape", "infinite", "no peak"],
 )

@@ -19,6 +19,8 @@ from workbench.ui.progress import Job, Problem, shows_problems
 
 DEBOUNCE_S = 0.15
 FIRST_WAIT_S = 120.0
+PENDING = "..."  # is being measured; the table keeps its shape meanwhile
+COLUMNS = {"what": "", "rel_mse": "relative MSE", "snr": "SNR, dB", "gain": "gain, dB"}
 NULL_NAMES = {
     "shuffled": "same technique, weights shuffled",
     "gaussian": "same technique, Gaussian weights",
@@ -178,35 +180,31 @@ def _tiles(report: Report):
     if report.output_rel_mse is not None:
         value = tables.number(report.output_rel_mse)
         yield value, "relative output error, real activations", "output_rel_mse"
-    if report.matmul_s is not None:
-        yield tables.seconds(report.matmul_s), "a product with one token", "matmul_s"
+    seconds = PENDING if report.matmul_s is None else tables.seconds(report.matmul_s)
+    yield seconds, "a product with one token", "matmul_s"
 
 
 def _errors(report: Report) -> str:
     """This technique between plain rounding at its size and itself without structure to use."""
-    errors = [("this technique, these weights", report.rel_mse)]
-    if report.plain_rel_mse is not None:
-        errors.append(("plain rounding, same number of bytes", report.plain_rel_mse))
-    errors += [(NULL_NAMES[name], error) for name, error in (report.nulls or {}).items()]
-    rows = [
-        {
-            "what": what,
-            "rel_mse": tables.number(error),
-            "snr": tables.decibels(snr_db(error)),
-            "gain": "" if index == 0 else _gain(report.snr_db, snr_db(error)),
-        }
-        for index, (what, error) in enumerate(errors)
-    ]
-    columns = {
-        "what": "",
-        "rel_mse": "relative MSE",
-        "snr": "SNR, dB",
-        "gain": "gain, dB",
-    }
-    if len(rows) == 1:
-        del columns["gain"]
+    rows = [_row("this technique, these weights", report.rel_mse, "")]
+    held = {"plain rounding, same number of bytes": report.plain_rel_mse}
+    held |= {text: (report.nulls or {}).get(name) for name, text in NULL_NAMES.items()}
+    for what, error in held.items():
+        if error is None:
+            rows.append(dict.fromkeys(COLUMNS, PENDING) | {"what": what})
+        else:
+            rows.append(_row(what, error, _gain(report.snr_db, snr_db(error))))
     caption = "Error of the weights. Gain: how much better this technique does on these weights."
-    return tables.table(columns, rows, caption, own=[0])
+    return tables.table(COLUMNS, rows, caption, own=[0])
+
+
+def _row(what: str, error: float, gain: str) -> dict[str, str]:
+    return {
+        "what": what,
+        "rel_mse": tables.number(error),
+        "snr": tables.decibels(snr_db(error)),
+        "gain": gain,
+    }
 
 
 def _gain(own: float, other: float) -> str:

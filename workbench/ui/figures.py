@@ -7,7 +7,7 @@ puts a newer figure in its place.
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,6 +32,8 @@ from workbench.ui.theme import (
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
 DASHES = ("solid", "dash", "dot", "dashdot")
+# a long legend below would run into the title of the axis where the page is narrow
+BESIDE = {"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
 BINS = 121  # odd, so that zero has a bin of its own
 LEAST_SHARE = 1e-4  # per cent; an empty bin has no place on a log axis
 MAP_SIDE = 96  # most blocks a side of a heat map
@@ -231,13 +233,13 @@ def pareto(
     if not known:
         figure.update_xaxes(range=[0, 9])
         figure.update_yaxes(range=[-4, 0])
-    return _finish(figure, title, 460, theme)
+    return _finish(figure, title, 430, theme).update_layout(legend=BESIDE)
 
 
 def race_bars(
     rows: Iterable[Mapping],
     own: Sequence[str] = (),
-    ceiling: str | None = None,
+    ceiling: str | Collection[str] = (),
     title: str = "Speed of one product",
     theme: Theme | None = None,
 ) -> go.Figure:
@@ -248,11 +250,12 @@ def race_bars(
     rows : iterable of mappings
         As `workbench.measure.race.bench_matmul` returns them for one problem.
     own : names of the kernels to set off from the others.
-    ceiling : str, optional
-        Name of the row to draw as a line that none can pass.
+    ceiling : name or names of rows to draw as lines, since they are bounds and no contenders.
     """
     rows = sorted(rows, key=lambda row: row["gops"])
-    bars = [row for row in rows if row["kernel"] != ceiling]
+    ceilings = {ceiling} if isinstance(ceiling, str) else set(ceiling)
+    bars = [row for row in rows if row["kernel"] not in ceilings]
+    lines = [row for row in rows if row["kernel"] in ceilings]
     figure = go.Figure(
         go.Bar(
             y=[row["kernel"] for row in bars],
@@ -284,13 +287,18 @@ def race_bars(
             xanchor="left",
             xshift=6,
         )
-    for row in rows:
-        if row["kernel"] == ceiling:
-            figure.add_vline(x=row["gops"], line={"color": ORANGE, "dash": "dash"})
-            figure.add_annotation(
-                x=row["gops"], y=1, yref="paper", yanchor="bottom", text=ceiling, showarrow=False
-            )
-            fastest = max(fastest, row["gops"])
+    for index, row in enumerate(lines):
+        figure.add_vline(x=row["gops"], line={"color": ORANGE, "dash": DASHES[1 + index % 3]})
+        figure.add_annotation(
+            x=row["gops"],
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            yshift=14 * index,  # beside each other they might overlap
+            text=row["kernel"],
+            showarrow=False,
+        )
+        fastest = max(fastest, row["gops"])
     figure.update_xaxes(
         title="10⁹ operations a second (longer is better)", range=[0, fastest * 1.2]
     )
@@ -299,7 +307,7 @@ def race_bars(
         peer = bars[0]["ratio_to"]
         title += f"<br><sup>× : speed over that of {peer}, in the same run</sup>"
     _finish(figure, title, 160 + 30 * max(len(bars), 2), theme)
-    return figure.update_layout(showlegend=False, margin_t=84)
+    return figure.update_layout(showlegend=False, margin_t=70 + 14 * len(lines))
 
 
 def roofline(
@@ -321,12 +329,12 @@ def roofline(
     """
     points = [p for p in points if all(math.isfinite(v) and v > 0 for v in p[1:])]
     peaks = {name: peak for name, peak in peaks.items() if peak > 0}
-    if not peaks or not bandwidths:
+    if points and not (peaks and bandwidths):
         raise WorkbenchError("a roofline needs at least one peak and one bandwidth")
-    top = max(peaks.values())
+    top = max(peaks.values(), default=1.0)
     knees = [top / bandwidth for bandwidth in bandwidths.values()]
-    lowest = min([p[1] for p in points] + [min(knees) / 10]) / 2
-    highest = max([p[1] for p in points] + [max(knees)]) * 4
+    lowest = min([p[1] for p in points] + [knee / 10 for knee in knees], default=1) / 2
+    highest = max([p[1] for p in points] + knees, default=1) * 4
 
     figure = go.Figure()
     for index, (name, bandwidth) in enumerate(bandwidths.items()):
@@ -368,7 +376,7 @@ def roofline(
         )
     figure.update_xaxes(title="operations for each byte read or written", type="log", dtick=1)
     figure.update_yaxes(title="10⁹ operations a second", type="log", dtick=1)
-    return _finish(figure, title, 620, theme)
+    return _finish(figure, title, 560, theme).update_layout(legend=BESIDE)
 
 
 def live(figure: go.Figure) -> go.FigureWidget:

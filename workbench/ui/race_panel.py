@@ -8,7 +8,7 @@ import ipywidgets
 import traitlets
 
 from workbench.measure.machine import usable_threads
-from workbench.measure.race import CEILING, OURS, bench_matmul, roofline
+from workbench.measure.race import CEILING, OURS, READING, bench_matmul, roofline
 from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, help_line
 from workbench.ui.panel import Panel
@@ -85,8 +85,8 @@ class RacePanel(Panel):
             description="Race", button_style="primary", icon="play", layout={"width": "auto"}
         )
         self.job = Job()
-        self.chart = ipywidgets.VBox()  # each holds its figure once there is something to show
-        self.roof = ipywidgets.VBox()
+        self.chart = figures.live(figures.race_bars([]))
+        self.roof = figures.live(figures.roofline([], {}, {}))
         self.table = tables.Numbers()
         fields = ipywidgets.VBox([*inputs.values(), kernels])
         fields.add_class("wb-fields")
@@ -137,11 +137,12 @@ class RacePanel(Panel):
             f"{problem['rows']} × {problem['cols']}, tokens: {problem['tokens']}, "
             f"threads: {problem['threads']}"
         )
-        _put(self.chart, figures.race_bars(rows, own=OURS, ceiling=CEILING, title=title))
+        chart = figures.race_bars(rows, own=OURS, ceiling=(CEILING, READING), title=title)
+        figures.redraw(self.chart, chart)
         self.table.show(race_table(rows))
 
     def _show_roof(self, rows: Sequence[dict]) -> None:
-        _put(self.roof, figures.roofline(**roofline(rows)))
+        figures.redraw(self.roof, figures.roofline(**roofline(rows)))
 
 
 def race_table(rows: Sequence[dict]) -> str:
@@ -172,13 +173,6 @@ def race_table(rows: Sequence[dict]) -> str:
     own = [index for index, row in enumerate(rows) if row["kernel"] in OURS]
     machine = html.escape(f"On this machine: {rows[0]['machine']}")
     return tables.table(columns, body, own=own) + f'<p class="wb-help">{machine}</p>'
-
-
-def _put(place: ipywidgets.VBox, figure) -> None:
-    if place.children:
-        figures.redraw(place.children[0], figure)
-    else:
-        place.children = [figures.live(figure)]
 
 
 def _count(name: str, value: int, text: str, most: int = LARGEST) -> ipywidgets.VBox:

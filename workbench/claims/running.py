@@ -12,11 +12,12 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from workbench import kernels
 from workbench.claims.checks import Needs, checks, judge
 from workbench.claims.ledger import SLICE, select
 from workbench.claims.models import Claim, Null, Part, Verdict
 from workbench.errors import WorkbenchError
-from workbench.measure.machine import machine_facts, usable_threads
+from workbench.measure.machine import machine_facts
 from workbench.models import Weights, open_model
 
 SEED = 20251122  # of every random generator, with the claim's id
@@ -78,7 +79,7 @@ def run(
         if progress is not None:
             progress(verdict, len(results), len(claims))
 
-    workers = min(workers or usable_threads(), len(others))
+    workers = min(workers or kernels.cores(), len(others))
     if workers > 1:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context) as pool:

@@ -1,6 +1,5 @@
 """What this machine is, and what it can do at most: the facts that every stored number carries."""
 
-import os
 import platform
 import sys
 from functools import cache
@@ -48,7 +47,7 @@ def machine_facts() -> dict:
         "cpu": name,
         "features": " ".join(sorted(FEATURES & flags)),
         "cores": psutil.cpu_count(logical=False),
-        "threads": usable_threads(),
+        "threads": kernels.cores(),
         **_caches(),
         "ram_bytes": psutil.virtual_memory().total,
         "os": platform.platform(),
@@ -147,13 +146,6 @@ def memory_buffer_bytes() -> int:
     last = caches["l3_bytes"] or caches["l2_bytes"] or 0
     size = min(max(2 * last, BUFFER_LEAST), BUFFER_MOST)
     return min(size, psutil.virtual_memory().available // 8)
-
-
-def usable_threads() -> int:
-    """Threads that this process may run at once."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_threads(threads: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from workbench import kernels
 from workbench.errors import WorkbenchError
 from workbench.sweep.folder import REPORT, TABLE, Folder
 from workbench.sweep.grid import expand
@@ -234,12 +235,10 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator:
     import dask
     from distributed import Client, LocalCluster
 
-    from workbench.measure.machine import usable_threads
-
     with dask.config.set({"distributed.comm.timeouts.connect": CONNECT_S}):
         if scheduler is None:
             cluster = LocalCluster(
-                n_workers=workers or usable_threads(),
+                n_workers=workers or kernels.cores(),
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",

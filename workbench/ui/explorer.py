@@ -8,9 +8,9 @@ import ipywidgets
 import numpy as np
 import traitlets
 
+from workbench.measure.compare import subject_of
 from workbench.measure.error import snr_db
 from workbench.measure.report import Report, Subject
-from workbench.models import Weights, activations
 from workbench.techniques.base import Technique
 from workbench.ui import figures, tables
 from workbench.ui.controls import ModelPicker, TechniquePicker, TensorPicker
@@ -157,10 +157,7 @@ class Explorer(Panel):
     def _subject_of(self, weights, tensor) -> Subject:
         """The matrix and its nulls, kept while only the technique changes."""
         if self._subject is None or self._subject[0] is not weights or self._subject[1] != tensor:
-            x = activations(weights, tensor) if isinstance(weights, Weights) else None
-            matrix = weights[tensor]
-            matrix = matrix.read() if hasattr(matrix, "read") else matrix
-            self._subject = (weights, tensor, Subject(matrix, x, name=tensor))
+            self._subject = (weights, tensor, subject_of(weights, tensor))
         return self._subject[2]
 
     def _draw(self, before, after) -> None:

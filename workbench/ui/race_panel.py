@@ -7,7 +7,7 @@ from typing import final
 import ipywidgets
 import traitlets
 
-from workbench.measure.machine import usable_threads
+from workbench.kernels import cores
 from workbench.measure.race import CEILING, OURS, READING, bench_matmul, roofline
 from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, help_line
@@ -68,7 +68,7 @@ class RacePanel(Panel):
             "rows": _count("rows", rows, "Outputs of the product."),
             "cols": _count("columns", cols, "Inputs, and weights a row."),
             "tokens": _count("tokens", tokens, "Columns of activations multiplied at once."),
-            "threads": _count("threads", threads, "Threads of each kernel.", usable_threads()),
+            "threads": _count("threads", threads, "Threads of each kernel.", cores()),
             "seconds": _choice(
                 "seconds", seconds, SECONDS, "Of all kernels together; longer races spread less."
             ),

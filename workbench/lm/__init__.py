@@ -1,0 +1,1 @@
+"""A transformer that runs: tokenizer, forward pass, caches, sampling, perplexity."""

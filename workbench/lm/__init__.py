@@ -1,1 +1,25 @@
 """A transformer that runs: tokenizer, forward pass, caches, sampling, perplexity."""
+
+import importlib
+
+# public name: module that has it; loaded when first asked for
+_HOMES = {
+    "Config": "workbench.lm.config",
+    "Model": "workbench.lm.model",
+    "make_random_model": "workbench.lm.synthetic",
+    "open_language_model": "workbench.lm.model",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'workbench.lm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

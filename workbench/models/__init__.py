@@ -1,7 +1,7 @@
 """Models: a catalog, fetching, and any GGUF or safetensors file as named, lazily read tensors."""
 
 from workbench.models.fetching import fetch
-from workbench.models.inspection import Inspection, TensorFacts, inspect
+from workbench.models.inspection import Inspection, TensorFacts, inspect, ternary_scale
 from workbench.models.known import Entry, catalog
 from workbench.models.recorded import activations, recording
 from workbench.models.weights import Weights, open_model
@@ -17,4 +17,5 @@ __all__ = [
     "inspect",
     "open_model",
     "recording",
+    "ternary_scale",
 ]

@@ -104,6 +104,18 @@ def inspect(weights: Weights, progress: Progress = quiet, *, values: bool = True
     return Inspection(weights.name, str(weights.path), weights.architecture, tuple(tensors))
 
 
+def ternary_scale(matrix: np.ndarray) -> str:
+    """What has a scale of its own where all weights of a float32 matrix are {-s, 0, +s}.
+
+    One of the words of `TensorFacts.ternary`, empty where the matrix is not ternary.
+    """
+    scales = _Scales(matrix.shape)
+    rows = max(1, CHUNK // max(matrix.shape[-1], 1))
+    for row in range(0, len(matrix), rows):
+        scales.see(np.abs(matrix[row : row + rows]))
+    return scales.coarsest() if matrix.any() else ""
+
+
 def _look_at(tensor: Tensor) -> TensorFacts:
     size = prod(tensor.shape)
     zeros = 0

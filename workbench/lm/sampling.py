@@ -1,0 +1,114 @@
+"""How the next token is chosen from logits.
+
+The filters come in llama.cpp's order: top-k, then top-p, then temperature. So top-p looks at the
+model's own probabilities, of what top-k left, and temperature only sets the odds among the
+tokens that remain.
+
+>>> import numpy as np
+>>> sampler = Sampler(temperature=0.8, top_k=2, seed=1)
+>>> logits = np.array([1, 5, 4, 0], np.float32)
+>>> rng = sampler.generator()
+>>> [sampler.choose(logits, rng) for _ in range(8)]
+[1, 2, 1, 2, 1, 1, 2, 1]
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float32
+
+from workbench.errors import WorkbenchError
+
+
+@final
+@dataclass(frozen=True)
+class Sampler:
+    """Greedy, or random with a seed; without a filter every token can be chosen.
+
+    Parameters
+    ----------
+    temperature : float
+        Logits are divided by it; 0: the token with the highest logit, whatever the filters say.
+    top_k : int
+        Only the k tokens with the highest logits; 0: all.
+    top_p : float
+        Only the fewest likely tokens whose probabilities make at least p; 1: all.
+    seed : int
+        0 or more.
+
+    Raises
+    ------
+    WorkbenchError
+        A value out of range.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, allowed, fits in (
+            ("temperature", "0 (greedy) or more", 0 <= self.temperature < np.inf),
+            ("top_k", "0 (all) or more", self.top_k >= 0 and self.top_k == int(self.top_k)),
+            ("top_p", "above 0 and at most 1 (all)", 0 < self.top_p <= 1),
+            ("seed", "0 or more", self.seed >= 0 and self.seed == int(self.seed)),
+        ):
+            if not fits:
+                raise WorkbenchError(f"{name} is {getattr(self, name)}, but must be {allowed}")
+
+    def generator(self) -> np.random.Generator:
+        """A new source of randomness from the seed; one a text."""
+        return np.random.default_rng(int(self.seed))
+
+    def choose(self, logits: Float32[np.ndarray, " vocab"], rng: np.random.Generator) -> int:
+        """The next token.
+
+        Equal logits are ordered by id, and everything after the logits is float64 on one thread,
+        so equal logits and seeds give equal tokens.
+
+        Parameters
+        ----------
+        logits : float32 array (vocab,)
+        rng : Generator
+            Of `generator`; one number is drawn from it, or none where greedy.
+
+        Raises
+        ------
+        WorkbenchError
+            A logit is not finite.
+        """
+        if not np.isfinite(logits).all():
+            raise WorkbenchError("the logits hold NaN or infinity, so no token can be chosen")
+        if self.temperature == 0:
+            return int(np.argmax(logits))  # the first of equals
+        ids = self._filtered(logits)
+        odds = logits[ids].astype(np.float64) / self.temperature
+        sums = np.cumsum(np.exp(odds - odds.max()))
+        drawn = np.searchsorted(sums, rng.random() * sums[-1], side="right")
+        return int(ids[min(drawn, len(ids) - 1)])
+
+    def _filtered(self, logits: Float32[np.ndarray, " vocab"]) -> np.ndarray:
+        """Ids of the tokens that may be chosen; the likeliest first, where a filter is set."""
+        vocab = len(logits)
+        top_k = min(self.top_k or vocab, vocab)
+        if top_k == vocab and self.top_p == 1:
+            return np.arange(vocab)
+        ids = _highest(logits, top_k)
+        if self.top_p == 1:
+            return ids
+        chances = np.exp(logits[ids].astype(np.float64) - logits[ids[0]])
+        sums = np.cumsum(chances)
+        enough = np.searchsorted(sums, self.top_p * sums[-1], side="left")
+        return ids[: enough + 1]
+
+
+def _highest(logits: Float32[np.ndarray, " vocab"], count: int) -> np.ndarray:
+    """Ids of the `count` highest logits, the highest first, equals by id."""
+    if count < len(logits):  # sort only what can be among them
+        least = np.partition(logits, len(logits) - count)[len(logits) - count]
+        ids = np.flatnonzero(logits >= least)
+    else:
+        ids = np.arange(len(logits))
+    return ids[np.argsort(-logits[ids], kind="stable")][:count]

@@ -1,6 +1,6 @@
-"""Run in a process of its own: load a GGUF file in llama.cpp, print the logits of one token.
+"""Run in a process of its own: load a GGUF file in llama.cpp, print the logits after each token.
 
-python llama_logits.py MODEL TOKEN
+python llama_logits.py MODEL TOKEN [TOKEN ...]
 """
 
 import ctypes
@@ -15,7 +15,7 @@ def silent(level, text, data):
     pass
 
 
-def main(path: str, token: int) -> None:
+def main(path: str, ids: list[int]) -> None:
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     model = llama_cpp.llama_model_load_from_file(
@@ -24,13 +24,17 @@ def main(path: str, token: int) -> None:
     if not model:
         sys.exit("llama.cpp refuses the model")
     settings = llama_cpp.llama_context_default_params()
-    settings.n_ctx = 8
+    settings.n_ctx = max(8, len(ids))
+    settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F32
     context = llama_cpp.llama_init_from_model(model, settings)
-    tokens = (llama_cpp.llama_token * 1)(token)
-    if llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(tokens, 1)):
-        sys.exit("llama.cpp cannot run the model")
     count = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-    print(json.dumps(llama_cpp.llama_get_logits(context)[:count]))
+    logits = []
+    for token in ids:
+        batch = llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 1)(token), 1)
+        if llama_cpp.llama_decode(context, batch):
+            sys.exit("llama.cpp cannot run the model")
+        logits.append(llama_cpp.llama_get_logits(context)[:count])
+    print(json.dumps(logits))
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], [int(token) for token in sys.argv[2:]])

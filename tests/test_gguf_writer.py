@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from struct import pack
 
@@ -14,6 +15,7 @@ from gguf_bytes import gguf as gguf_bytes
 
 from workbench.errors import WorkbenchError
 from workbench.formats import (
+    Deferred,
     Tensor,
     decode_blocks,
     encode_blocks,
@@ -198,14 +200,33 @@ def test_tensor_of_refuses_other_bytes():
         Tensor.of("w", "Q4_0", raw, (2, 33))
 
 
+def test_deferred_tensors_are_made_one_at_a_time(tmp_path):
+    made = []
+
+    def make(name, seed):
+        made.append((name, (tmp_path / "ours.gguf").exists()))
+        return trits(4, 256, seed=seed)
+
+    tensors = {
+        name: Deferred("TQ2_0", (4, 256), partial(make, name, seed))
+        for seed, name in enumerate("ab")
+    }
+    write_gguf(tmp_path / "ours.gguf", {**tensors, "c": normal(4)}, {})
+    assert made == [("a", False), ("b", False)]
+    file = open_gguf(tmp_path / "ours.gguf")
+    np.testing.assert_array_equal(file["b"].read(), trits(4, 256, seed=1))
+    write_gguf(tmp_path / "plain.gguf", {**{n: file[n] for n in "ab"}, "c": normal(4)}, {})
+    assert (tmp_path / "plain.gguf").read_bytes() == (tmp_path / "ours.gguf").read_bytes()
+
+
 def test_failure_loses_nothing(tmp_path, monkeypatch):
     path = tmp_path / "ours.gguf"
     path.write_bytes(b"precious")
 
-    def fail(self):
+    def fail(self, tensor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gguf.GGUFWriter, "write_tensors_to_file", fail)
+    monkeypatch.setattr(gguf.GGUFWriter, "write_tensor_data", fail)
     with pytest.raises(WorkbenchError, match="No space left on device"):
         write_gguf(path, {"w": normal(4)}, {})
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"precious"]
@@ -367,7 +388,7 @@ def run_llama(path, token):
         [sys.executable, script, path, str(token)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    return np.array(json.loads(done.stdout))
+    return np.array(json.loads(done.stdout))[0]
 
 
 @pytest.mark.peers

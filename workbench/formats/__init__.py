@@ -10,7 +10,7 @@ from workbench.formats.blocks import (
     row_bytes,
 )
 from workbench.formats.gguf_file import GGUFFile, open_gguf
-from workbench.formats.gguf_writer import export_gguf, write_gguf
+from workbench.formats.gguf_writer import Deferred, export_gguf, write_gguf
 from workbench.formats.safetensors_files import (
     SafetensorsFile,
     open_safetensors,
@@ -23,6 +23,7 @@ __all__ = [
     "ENCODABLE",
     "BitNetTensor",
     "BlockType",
+    "Deferred",
     "GGUFFile",
     "SafetensorsFile",
     "Tensor",

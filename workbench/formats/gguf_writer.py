@@ -1,15 +1,18 @@
 """GGUF out, by gguf-py's writer: new files, and copies with some tensors replaced."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
 from struct import pack
 
 import gguf
 import numpy as np
 from gguf import GGUFValueType
+from jaxtyping import Float32, UInt8
 
 from workbench.errors import WorkbenchError
-from workbench.formats.blocks import BLOCKS, encode_blocks
+from workbench.formats.blocks import BLOCKS, encode_blocks, row_bytes
 from workbench.formats.gguf_file import ALIGNMENTS, GGUFFile, open_gguf
 from workbench.formats.gguf_layouts import Q2_0_KEY
 from workbench.formats.gguf_metadata import ARRAY, LONGEST_KEY, NUMBERS, STRING, Metadata
@@ -23,9 +26,37 @@ INTEGERS = [np.dtype(code) for code in ("<u4", "<i4", "<i8", "<u8")]
 SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
 
 
+@dataclass(frozen=True)
+class Deferred:
+    """A tensor for `write_gguf` that is made when its turn comes, and not kept.
+
+    Attributes
+    ----------
+    quant : str
+        One of `workbench.formats.ENCODABLE`.
+    shape : tuple of int
+    make : callable
+        The weights, float32 in `shape`.
+    """
+
+    quant: str
+    shape: tuple[int, ...]
+    make: Callable[[], Float32[np.ndarray, "..."]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file."""
+        return prod(self.shape[:-1]) * row_bytes(self.quant, self.shape[-1])
+
+    def stored(self) -> UInt8[np.ndarray, " bytes"]:
+        """The bytes, made anew."""
+        weights = self.make().reshape(-1, self.shape[-1])
+        return encode_blocks(self.quant, weights).reshape(-1)
+
+
 def write_gguf(
     path: str | os.PathLike,
-    tensors: Mapping[str, np.ndarray | Tensor],
+    tensors: Mapping[str, np.ndarray | Tensor | Deferred],
     metadata: Mapping,
 ) -> None:
     """Write a GGUF file (version 3), through a temporary sibling.
@@ -37,8 +68,8 @@ def write_gguf(
     ----------
     path : path
     tensors : mapping
-        Arrays of floats or signed integers, stored as they are (F16, F32, F64, I8 to I64), and
-        tensors that are encoded already (`Tensor.of`, or tensors of an open file).
+        Arrays of floats or signed integers, stored as they are (F16, F32, F64, I8 to I64), tensors
+        that are encoded already (`Tensor.of`, or tensors of an open file), and `Deferred` ones.
     metadata : mapping
         That of an open GGUF file keeps its types. Of others NumPy numbers and arrays keep theirs;
         an int becomes the first that holds it of uint32, int32, int64 and uint64 (in lists int32
@@ -123,7 +154,7 @@ def _plain(name: str, array: np.ndarray) -> Tensor:
 
 def _write(path, tensors, entries: dict) -> None:
     tensors = {
-        name: tensor if isinstance(tensor, Tensor) else _plain(name, tensor)
+        name: tensor if isinstance(tensor, Tensor | Deferred) else _plain(name, tensor)
         for name, tensor in tensors.items()
     }
     if any(tensor.quant == "Q2_0" for tensor in tensors.values()):
@@ -136,13 +167,17 @@ def _write(path, tensors, entries: dict) -> None:
     for name, tensor in tensors.items():
         _check(name, tensor)
         # as int8: of uint8 arrays gguf-py takes the shape to be in bytes
-        stored, number = tensor.stored().view(np.int8), BLOCKS[tensor.quant].id
-        writer.add_tensor(name, stored, raw_shape=tensor.shape, raw_dtype=number)
+        number = BLOCKS[tensor.quant].id
+        writer.add_tensor_info(name, tensor.shape, np.dtype(np.int8), tensor.nbytes, number)
     with replacing(path) as temporary:
         try:
             writer.write_header_to_file(temporary)
             writer.write_kv_data_to_file()
-            writer.write_tensors_to_file()
+            writer.write_ti_data_to_file()
+            (file,) = writer.fout
+            writer.write_padding(file, file.tell())
+            for tensor in tensors.values():
+                writer.write_tensor_data(tensor.stored())
         finally:
             writer.close()
 

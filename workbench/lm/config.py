@@ -204,6 +204,7 @@ def _vocab(read: _Reader) -> int:
     if "token_embd.weight" not in weights:
         raise WorkbenchError(f"{weights.name}: the tensor 'token_embd.weight' is missing")
     rows = weights["token_embd.weight"].shape[0]
+    read.count("vocab_size", rows)
     tokens = weights.metadata.get("tokenizer.ggml.tokens")
     if tokens is not None and len(tokens) != rows:
         raise WorkbenchError(

@@ -25,6 +25,7 @@ def main(path: str, ids: list[int]) -> None:
         sys.exit("llama.cpp refuses the model")
     settings = llama_cpp.llama_context_default_params()
     settings.n_ctx = max(8, len(ids))
+    settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds to float16
     settings.type_k = settings.type_v = llama_cpp.GGML_TYPE_F32
     context = llama_cpp.llama_init_from_model(model, settings)
     count = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))

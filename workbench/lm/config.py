@@ -95,10 +95,15 @@ class Config:
         Raises
         ------
         WorkbenchError
-            Another architecture, a missing key or one of another kind, a number out of range, an
-            activation that nothing tells, or something that changes the computation and that is
-            not computed here (experts, other position stretching than linear).
+            No GGUF model, another architecture, a missing key or one of another kind, a number out
+            of range, an activation that nothing tells, or something that changes the computation
+            and that is not computed here (experts, other position stretching than linear).
         """
+        if "general.architecture" not in weights.metadata:
+            raise WorkbenchError(
+                f"{weights.name}: only GGUF models run; llama.cpp's convert_hf_to_gguf.py makes "
+                "one of a folder from Hugging Face"
+            )
         architecture = weights.architecture
         if architecture not in get_args(Architecture):
             raise WorkbenchError(
@@ -221,7 +226,7 @@ def _rope_factors(read: _Reader, head_dim: int) -> tuple[float, ...] | None:
         raise read.fail("rope.scaling.type", kind, "'none' or 'linear'")
     factors = np.ones(head_dim // 2)
     if kind == "linear":
-        factors *= read.positive("rope.scaling.factor")
+        factors *= read.positive("rope.scaling.factor", 1.0)
     tensor = read.weights.get("rope_freqs.weight")
     if tensor is not None:
         values = tensor.read()

@@ -15,14 +15,15 @@ def checked_tokens(tokens, config: Config, cache) -> Int32[np.ndarray, " tokens"
     tokens : integer array or list (tokens,)
     config : Config
     cache : Cache
-        Its `length` and `context` are read.
+        Its `config`, `length` and `context` are read.
 
     Raises
     ------
     TypeError
         They are not whole numbers.
     WorkbenchError
-        None at all, more than one axis, an id out of the vocabulary, or more than the cache holds.
+        None at all, more than one axis, an id out of the vocabulary, more than the cache holds, or
+        a cache of another model.
     """
     array = np.asarray(tokens)
     if array.ndim != 1 or array.size == 0:
@@ -37,6 +38,8 @@ def checked_tokens(tokens, config: Config, cache) -> Int32[np.ndarray, " tokens"
         raise WorkbenchError(
             f"token {at} is {array[at]}, but the vocabulary has the ids 0 to {config.vocab - 1}"
         )
+    if cache.config != config:
+        raise WorkbenchError("the cache was made for a model with another configuration")
     if cache.length + array.size > cache.context:
         seen = f" after the {cache.length} seen" if cache.length else ""
         raise WorkbenchError(

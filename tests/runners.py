@@ -13,6 +13,7 @@ from workbench.lm.inputs import checked_tokens
 class CountingCache:
     """Remembers how many tokens it has seen, and all of them."""
 
+    config: Config
     context: int
     length: int = 0
     seen: tuple = ()
@@ -48,7 +49,7 @@ class TableRunner:
         )
 
     def new_cache(self, context=None):
-        return CountingCache(context or self.config.context)
+        return CountingCache(self.config, context or self.config.context)
 
     def forward(self, tokens, cache, last=False):
         tokens = checked_tokens(tokens, self.config, cache)

@@ -162,6 +162,7 @@ FLOAT = {
     "bitnet, not ternary": ({}, as_it_is),
     "bitnet, one head for keys": ({"kv_heads": 1}, as_it_is),
     "bitnet, scales": ({"ternary": True}, scaled),
+    "bitnet, odd sizes": ({"width": 66, "heads": 3, "kv_heads": 3, "ff": 75}, as_it_is),
     "llama": ({"architecture": "llama"}, as_it_is),
     "llama, untied": ({"architecture": "llama", "tied": False}, as_it_is),
     "llama, one layer": ({"architecture": "llama", "layers": 1, "kv_heads": None}, as_it_is),
@@ -350,6 +351,8 @@ def test_with_tensors(tmp_path, llama):
     np.testing.assert_array_equal(logits_of(changed), logits_of(open_language_model(rebuilt)))
     assert np.abs(logits_of(changed) - logits_of(model)).max() > 1e-3
     assert changed.tensors["blk.0.attn_q.weight"] is model.tensors["blk.0.attn_q.weight"]
+    strided = model.with_tensors({name: np.asfortranarray(other[::-1])[::-1]})
+    np.testing.assert_array_equal(logits_of(strided), logits_of(changed))
     both = changed.with_tensors({"output_norm.weight": np.ones(256)})
     np.testing.assert_array_equal(both.tensors[name], np.float32(other))
     assert not model.tensors[name].flags.writeable
@@ -377,6 +380,17 @@ def test_refused_replacements(llama, tensors, message):
 def test_replacements_are_floats(llama):
     with pytest.raises(TypeError, match=r"'output_norm.weight' is int64, but must be a float"):
         open_language_model(llama).with_tensors({"output_norm.weight": np.ones(256, int)})
+
+
+def test_zeros(bitnet):
+    """Of a token, and of whole matrices."""
+    model = open_language_model(bitnet)
+    embedding = model.tensors["token_embd.weight"].copy()
+    embedding[17] = 0
+    nothing = {f"blk.0.{name}.weight": np.zeros((256, 256)) for name in ("attn_q", "attn_output")}
+    logits = logits_of(model.with_tensors({"token_embd.weight": embedding, **nothing}))
+    assert np.isfinite(logits).all()
+    np.testing.assert_array_equal(logits[:, 17], 0)
 
 
 # --- refusals: files
@@ -504,10 +518,18 @@ def test_numbers_that_outgrow_float32(llama):
 
 
 def test_too_little_memory(monkeypatch, llama):
+    model = open_language_model(llama)
+    cache = model.new_cache()
     free = psutil.virtual_memory()._replace(available=100_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    with pytest.raises(WorkbenchError, match=r"'blk.0.attn_q.weight' takes .* memory are free"):
-        logits_of(open_language_model(llama))
+    with pytest.raises(
+        WorkbenchError, match=r"'blk.0.attn_q.weight' as float32 would take .* are free"
+    ):
+        model.forward(TOKENS, cache)
+    assert cache.length == 0
+    free = free._replace(available=1000)
+    with pytest.raises(WorkbenchError, match=r"logits of 9 tokens would take .* are free"):
+        model.forward(TOKENS, cache)
 
 
 INPUTS = {

@@ -14,6 +14,7 @@ vector of the feed-forward layer), vocab.
 
 import os
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, final, get_args
 
@@ -24,6 +25,7 @@ from workbench.errors import WorkbenchError
 from workbench.lm.cache import Cache, new_cache
 from workbench.lm.config import Activation, Config
 from workbench.lm.inputs import checked_tokens
+from workbench.lm.memory import check_memory
 from workbench.lm.tensors import Tensors
 from workbench.models import Weights, open_model, ternary_scale
 from workbench.techniques.base import dense_product
@@ -132,9 +134,8 @@ class Model:
         replacements : mapping
             Float arrays by tensor name, matrices as (outputs, inputs).
         """
-        tensors = self.tensors.replaced(replacements)
-        model = Model(self.weights, self.config, tensors, self.activations)
-        model._ternary = self._ternary  # knowledge about the file, which both have
+        model = copy(self)  # shares what is known of the file
+        model.tensors = self.tensors.replaced(replacements)
         return model
 
     def ternary(self, projection: str) -> str:
@@ -169,9 +170,12 @@ class Model:
             Tokens that are not whole numbers.
         WorkbenchError
             No token, an id out of the vocabulary, more than the context, weights that are not
-            finite or take more memory than there is, or numbers that outgrow float32.
+            finite, weights or logits that take more memory than there is, or numbers that outgrow
+            float32.
         """
         tokens = checked_tokens(tokens, self.config, cache)  # (n,)
+        rows = 1 if last else len(tokens)
+        check_memory(4 * rows * self.config.vocab, f"{self.weights.name}: logits of {rows} tokens")
         with np.errstate(all="ignore"):  # what outgrows float32 is refused at the end
             x = self.tensors["token_embd.weight"][tokens]  # (n, width)
             for layer in range(self.config.layers):

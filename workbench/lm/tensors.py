@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import final
 
 import numpy as np
-import psutil
 from jaxtyping import Float32
 
 from workbench.errors import WorkbenchError
 from workbench.formats import Tensor
 from workbench.lm.config import Config
+from workbench.lm.memory import check_memory
 from workbench.models import Weights
 
 PROJECTIONS = (
@@ -171,14 +172,9 @@ class _Source:
         return (self.rows.stop - self.rows.start, *self.tensor.shape[1:])
 
     def read(self, model: str) -> Float32[np.ndarray, "..."]:
-        size = 4 * int(np.prod(self.shape))
-        free = psutil.virtual_memory().available
-        if size > free:  # else the system ends the process
-            raise WorkbenchError(
-                f"{model}: tensor {self.tensor.name!r} takes {size >> 20} MB as float32, but only "
-                f"{free >> 20} MB of memory are free"
-            )
-        array = finite(self.tensor.read(self.rows), f"{model}: tensor {self.tensor.name!r}")
+        what = f"{model}: tensor {self.tensor.name!r}"
+        check_memory(4 * prod(self.shape), f"{what} as float32")
+        array = finite(self.tensor.read(self.rows), what)
         array.flags.writeable = False
         return array
 

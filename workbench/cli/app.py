@@ -18,6 +18,7 @@ from workbench.cli import (
     notebooks,
     sweep,
     techniques,
+    train,
 )
 from workbench.cli.output import quiet_pipe
 from workbench.errors import WorkbenchError
@@ -41,6 +42,7 @@ app.command("encode")(encode.encode)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 app.command("sweep")(sweep.sweep)
+app.command("train")(train.train)
 app.command("claims")(claims.claims)
 app.command("lab")(notebooks.lab)
 app.command("dashboards")(notebooks.dashboards)

@@ -2,8 +2,9 @@
 
 >>> import workbench as wb
 >>> sorted(name for name in dir(wb) if not name.startswith("_"))  # doctest: +NORMALIZE_WHITESPACE
-['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'claims', 'compare', 'load_encoded',
- 'measure', 'open_model', 'pareto', 'record', 'sweep', 'technique', 'techniques', 'ternary']
+['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'claims', 'compare', 'evaluate',
+ 'load_encoded', 'measure', 'open_model', 'pareto', 'record', 'sweep', 'technique', 'techniques',
+ 'ternary']
 """
 
 import importlib
@@ -16,6 +17,7 @@ _HOMES = {
     "Trits": "workbench.ternary.rounding",
     "WorkbenchError": "workbench.errors",
     "compare": "workbench.measure.compare",
+    "evaluate": "workbench.lm.evaluation",
     "load_encoded": "workbench.techniques.base",
     "open_model": "workbench.models",
     "pareto": "workbench.measure.compare",

@@ -1,6 +1,5 @@
 """Arguments that several verbs share, and how their text is read."""
 
-import json
 import re
 from typing import Annotated
 
@@ -38,41 +37,6 @@ Tensors = Annotated[
     typer.Option(help="Which matrices: shell patterns, separated by commas.", metavar="GLOB"),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of our kernels.")]
-
-
-def read_technique(text: str):
-    """The technique that ``name`` or ``name:key=value,key=value`` stands for.
-
-    A value is a number, true, false or none; anything else is a word.
-
-    Raises
-    ------
-    WorkbenchError
-        Unknown name or parameter, or a value that is not allowed.
-    """
-    from workbench.techniques.base import technique
-
-    name, _, rest = text.partition(":")
-    parameters = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key.isidentifier():
-            raise WorkbenchError(f"--technique {text!r}: {part!r} is not of the form key=value")
-        if key in parameters:
-            raise WorkbenchError(f"--technique {text!r}: {key!r} is given twice")
-        parameters[key] = read_value(value)
-    return technique(name, **parameters)
-
-
-def read_value(text: str) -> int | float | bool | str | None:
-    """A number, true, false, none, or else the text itself."""
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        value = json.loads(text.lower())
-    except ValueError:
-        return text
-    return value if isinstance(value, int | float) else text
 
 
 def split(text: str) -> list[str]:

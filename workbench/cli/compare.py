@@ -8,7 +8,6 @@ from workbench.cli.arguments import (
     Model,
     Tensors,
     Threads,
-    read_technique,
     split,
     technique_names,
 )
@@ -55,6 +54,7 @@ def compare(
     """Store the same matrices in different ways: exact sizes, errors, time of a product."""
     from workbench.measure.compare import compare as compare_techniques
     from workbench.models import open_model
+    from workbench.techniques.base import read_technique
 
     chosen = [read_technique(text) for text in technique or []]
     if techniques or not chosen:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Model, Tensors, read_technique, split, technique_names
+from workbench.cli.arguments import Model, Tensors, split, technique_names
 from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
@@ -43,6 +43,7 @@ def encode(
     from workbench.measure.compare import matching_tensors
     from workbench.models import open_model
     from workbench.techniques._blocks import gguf_tensor
+    from workbench.techniques.base import read_technique
 
     if output is None and gguf is None:
         raise WorkbenchError("nothing to write: give --output, --gguf or both")

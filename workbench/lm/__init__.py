@@ -6,8 +6,19 @@ import importlib
 _HOMES = {
     "Config": "workbench.lm.config",
     "Model": "workbench.lm.model",
+    "Sampler": "workbench.lm.sampling",
+    "Tokenizer": "workbench.lm.tokenizer",
+    "chat_prompt": "workbench.lm.chat",
+    "divergence": "workbench.lm.scoring",
+    "evaluate": "workbench.lm.evaluation",
+    "generate": "workbench.lm.generation",
+    "greedy_match": "workbench.lm.scoring",
     "make_random_model": "workbench.lm.synthetic",
     "open_language_model": "workbench.lm.model",
+    "perplexity": "workbench.lm.scoring",
+    "render_chat": "workbench.lm.chat",
+    "sensitivity": "workbench.lm.evaluation",
+    "stream": "workbench.lm.generation",
 }
 
 __all__ = sorted(_HOMES)

@@ -189,6 +189,44 @@ def technique(name: str, /, **parameters) -> Technique:
         raise WorkbenchError(f"technique {name!r}: {_sentence(error, known[name])}") from None
 
 
+def read_technique(text: str) -> Technique:
+    """The technique that ``name`` or ``name:key=value,key=value`` stands for.
+
+    A value is a number, true, false or none; anything else is a word.
+
+    Raises
+    ------
+    WorkbenchError
+        Unknown name or parameter, or a value that is not allowed.
+
+    Examples
+    --------
+    >>> read_technique("uniform:bits=3,scale=tensor").bits
+    3
+    """
+    name, _, rest = text.partition(":")
+    parameters = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key.isidentifier():
+            raise WorkbenchError(f"technique {text!r}: {part!r} is not of the form key=value")
+        if key in parameters:
+            raise WorkbenchError(f"technique {text!r}: {key!r} is given twice")
+        parameters[key] = _read_value(value)
+    return technique(name, **parameters)
+
+
+def _read_value(text: str) -> int | float | bool | str | None:
+    """A number, true, false, none, or else the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        value = json.loads(text.lower())
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
+
+
 def from_config(config: Mapping) -> Technique:
     """The technique that `Technique.config` described."""
     if not isinstance(config, Mapping) or not isinstance(config.get("id"), str):

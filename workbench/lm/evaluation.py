@@ -1,0 +1,284 @@
+"""What a technique costs: the perplexity of a model whose matrices it stores.
+
+>>> import workbench as wb
+>>> policy = {"blk.*.ffn_*": "planar-ternary:group=128", "blk.*.attn_*": "q8_0"}
+>>> wb.evaluate("smollm2-135m", policy, text).perplexity.perplexity  # doctest: +SKIP
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from workbench.errors import WorkbenchError
+from workbench.lm.model import Model, open_language_model
+from workbench.lm.scoring import Convention, Perplexity, Progress, perplexity
+from workbench.measure.error import relative_mse
+from workbench.models import Weights
+from workbench.techniques.base import Technique, read_technique
+
+Policy = Mapping[str, str | Technique | None]
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A matrix that a technique stores instead of the file.
+
+    Attributes
+    ----------
+    tensor : str
+    technique : Technique
+    nbytes : int
+        Of the file that the technique would save.
+    weights : int
+        How many there are.
+    rel_mse : float
+        Of the decoded matrix, held against the file's.
+    """
+
+    tensor: str
+    technique: Technique
+    nbytes: int
+    weights: int
+    rel_mse: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model under a policy.
+
+    Attributes
+    ----------
+    perplexity : Perplexity
+    tensors : tuple of Replaced
+        In the model's order; everything else is as in the file.
+    """
+
+    perplexity: Perplexity
+    tensors: tuple[Replaced, ...] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the replaced matrices, exactly."""
+        return sum(each.nbytes for each in self.tensors)
+
+    @property
+    def weights(self) -> int:
+        """Weights of the replaced matrices."""
+        return sum(each.weights for each in self.tensors)
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Over all replaced matrices; None where nothing was replaced."""
+        return 8 * self.nbytes / self.weights if self.tensors else None
+
+
+def evaluate(
+    model: str | os.PathLike | Weights | Model,
+    policy: Policy,
+    text: str | Sequence[int],
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    convention: Convention = "all",
+    cache: Mapping | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """The perplexity of a model some of whose matrices are stored by techniques.
+
+    The model runs on the reference path with the decoded matrices, so what is measured is the loss
+    of the weights alone: techniques that also round activations do not do so here.
+
+    Parameters
+    ----------
+    model : str, path, Weights or Model
+        As `open_language_model` takes it, or what it returned.
+    policy : mapping of pattern to technique
+        Names or shell patterns of matrices, such as ``"blk.*.ffn_*"``; techniques as
+        ``"name:key=value"`` or `Technique` objects, or None to leave matrices as they are. The
+        first pattern that fits a matrix counts. Vectors are never replaced.
+    text : str or token ids
+    window, stride, convention, cache, progress
+        As in `perplexity`; `progress` is first called for each matrix.
+
+    Raises
+    ------
+    WorkbenchError
+        A pattern that fits no matrix, or only such as patterns before it took; a technique that
+        cannot store a matrix; or what `open_language_model` and `perplexity` refuse.
+    """
+    if not isinstance(model, Model):
+        model = open_language_model(model)
+    chosen = chosen_techniques(model, policy)
+    decoded, replaced = {}, []
+    for done, (name, technique) in enumerate(chosen.items()):
+        if progress is not None:
+            progress(done, len(chosen), f"{technique.id} on {name}")
+        matrix = np.asarray(model.tensors[name])
+        try:
+            encoded = technique.encode(matrix)
+        except WorkbenchError as error:
+            raise WorkbenchError(f"{technique.id} cannot store {name!r}: {error}") from None
+        decoded[name] = encoded.decode()
+        error = relative_mse(matrix, decoded[name])
+        replaced.append(Replaced(name, technique, encoded.nbytes, matrix.size, error))
+    found = perplexity(
+        model.with_tensors(decoded),
+        text,
+        window=window,
+        stride=stride,
+        convention=convention,
+        cache=cache,
+        progress=progress,
+    )
+    return Evaluation(found, tuple(replaced))
+
+
+def chosen_techniques(model: Model, policy: Policy) -> dict[str, Technique]:
+    """The technique of each matrix that a policy replaces, in the model's order."""
+    matrices = matrix_names(model)
+    recipes = [_recipe(pattern, technique) for pattern, technique in policy.items()]
+    takes = {
+        name: next((i for i, pattern in enumerate(policy) if _fits(name, pattern)), None)
+        for name in matrices
+    }
+    for index, pattern in enumerate(policy):
+        if index in takes.values():
+            continue
+        if any(_fits(name, pattern) for name in matrices):
+            raise WorkbenchError(
+                f"the pattern {pattern!r} never counts: patterns before it take all it fits"
+            )
+        raise WorkbenchError(
+            f"no matrix is called {pattern!r}; there are {', '.join(matrices[:9])} and so on"
+        )
+    return {
+        name: recipes[index]
+        for name, index in takes.items()
+        if index is not None and recipes[index] is not None
+    }
+
+
+def matrix_names(model: Model) -> list[str]:
+    """Names of a model's matrices, in its order."""
+    return [name for name in model.tensors if len(model.tensors.shape(name)) == 2]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What it costs to store one layer with a technique, all others left as they are.
+
+    Attributes
+    ----------
+    layer : int
+    perplexity : float
+    base : float
+        The perplexity of the model as it is, on the same tokens.
+    ratio : float
+        perplexity / base.
+    tokens : int
+        Tokens scored.
+    nbytes : int
+        Of the layer's replaced matrices.
+    bits_per_weight : float
+    rel_mse : float
+        Over all replaced weights of the layer, each matrix counted by its number of weights.
+    """
+
+    layer: int
+    perplexity: float
+    base: float
+    ratio: float
+    tokens: int
+    nbytes: int
+    bits_per_weight: float
+    rel_mse: float
+
+    def row(self) -> dict:
+        """As a flat row of a table."""
+        return asdict(self)
+
+
+def sensitivity(
+    model: str | os.PathLike | Weights | Model,
+    technique: str | Technique,
+    text: str | Sequence[int],
+    *,
+    layers: Sequence[int] | None = None,
+    tensors: str = "*",
+    base: float | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    **settings,
+) -> Iterator[LayerCost]:
+    """Store one layer at a time, and say what each costs.
+
+    Parameters
+    ----------
+    model : str, path, Weights or Model
+    technique : str or Technique
+    text : str or token ids
+    layers : sequence of int, optional
+        By default all.
+    tensors : str
+        Which matrices of a layer, such as ``"ffn_*"``.
+    base : float, optional
+        The perplexity of the model as it is, where it is known; otherwise it is measured first.
+    progress : callable (done, total, what), optional
+        Called before each layer, with layers.
+    settings
+        `window`, `stride`, `convention` and `cache`, as in `perplexity`.
+
+    Yields
+    ------
+    LayerCost
+        As soon as it is known.
+    """
+    if not isinstance(model, Model):
+        model = open_language_model(model)
+    layers = range(model.config.layers) if layers is None else list(layers)
+    for layer in layers:
+        if not 0 <= layer < model.config.layers:
+            raise WorkbenchError(
+                f"layer {layer} is not there: the model has the layers 0 to "
+                f"{model.config.layers - 1}"
+            )
+    policies = [{f"blk.{layer}.{tensors}": technique} for layer in layers]
+    for policy in policies:  # every refusal before the first number
+        chosen_techniques(model, policy)
+    if base is None:
+        if progress is not None:
+            progress(0, len(policies), "as it is")
+        base = perplexity(model, text, **settings).perplexity
+    for done, (layer, policy) in enumerate(zip(layers, policies, strict=True)):
+        if progress is not None:
+            progress(done, len(policies), f"layer {layer}")
+        found = evaluate(model, policy, text, **settings)
+        yield LayerCost(
+            layer=layer,
+            perplexity=found.perplexity.perplexity,
+            base=base,
+            ratio=found.perplexity.perplexity / base,
+            tokens=found.perplexity.tokens,
+            nbytes=found.nbytes,
+            bits_per_weight=found.bits_per_weight,
+            rel_mse=sum(t.rel_mse * t.weights for t in found.tensors) / found.weights,
+        )
+    if progress is not None:
+        progress(len(policies), len(policies), "")
+
+
+def _recipe(pattern: str, technique: str | Technique | None) -> Technique | None:
+    if technique is None or isinstance(technique, Technique):
+        return technique
+    if not isinstance(technique, str):
+        raise TypeError(
+            f"the policy says {technique!r} of {pattern!r}, but must say a technique, its name or "
+            "None"
+        )
+    return read_technique(technique)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)

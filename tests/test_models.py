@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from workbench.errors import FormatError, WorkbenchError
-from workbench.models import activations, catalog, inspect, open_model
+from workbench.models import activations, catalog, inspect, open_model, ternary_scale
 from workbench.paths import cache_dir, data_dir, notebooks_dir
 
 SLICE = data_dir() / "smollm2-135m-slice.gguf"
@@ -203,6 +203,7 @@ def test_natively_ternary(tmp_path, matrix, expected):
     path = save(tmp_path / "m.safetensors", {"w": np.ascontiguousarray(matrix, np.float32)})
     (facts,) = inspect(open_model(path)).tensors
     assert facts.ternary == expected
+    assert ternary_scale(np.float32(matrix)) == expected
     assert facts.zeros == pytest.approx(np.mean(matrix == 0))
 
 

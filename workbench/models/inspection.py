@@ -12,6 +12,7 @@ from workbench.models.fetching import quiet
 from workbench.models.weights import Weights
 
 CHUNK = 1 << 22  # weights decoded at a time: 16 MB, whatever the tensor's size
+IN_CACHE = 1 << 16  # weights of a matrix in memory looked at together
 GROUPS = (256, 128, 64, 32)  # columns that share a scale in the block formats there are
 FEWEST = 8  # weights a scale below which any matrix would pass for a ternary one
 
@@ -109,11 +110,21 @@ def ternary_scale(matrix: np.ndarray) -> str:
 
     One of the words of `TensorFacts.ternary`, empty where the matrix is not ternary.
     """
-    scales = _Scales(matrix.shape)
-    rows = max(1, CHUNK // max(matrix.shape[-1], 1))
+    for name in _Scales(matrix.shape).possible:  # the coarsest first, which is nearly always it
+        if _fits(matrix, name):
+            return name if matrix.any() else ""
+    return ""
+
+
+def _fits(matrix: np.ndarray, name: str) -> bool:
+    """Has each part of this name only one magnitude besides 0? Mostly, the first rows tell."""
+    scales = _Scales(matrix.shape, only=name)
+    rows = max(1, IN_CACHE // matrix.shape[-1])
     for row in range(0, len(matrix), rows):
         scales.see(np.abs(matrix[row : row + rows]))
-    return scales.coarsest() if matrix.any() else ""
+        if not scales.possible:
+            return False
+    return True
 
 
 def _look_at(tensor: Tensor) -> TensorFacts:
@@ -143,7 +154,7 @@ def _chunks(tensor: Tensor) -> Iterator[np.ndarray]:
 class _Scales:
     """Which parts of a matrix could share one scale, after the rows seen so far."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], only: str | None = None):
         self.possible: dict[str, int] = {}  # name: columns
         if len(shape) > 1 and prod(shape) >= FEWEST:
             cols = shape[-1]
@@ -151,6 +162,8 @@ class _Scales:
             if cols >= FEWEST:
                 self.possible["row"] = cols
             self.possible |= {f"group of {n}": n for n in GROUPS if n < cols and cols % n == 0}
+        if only is not None:
+            self.possible = {only: self.possible[only]}
         self.smallest, self.largest = np.inf, 0.0  # of the whole tensor's magnitudes but 0
 
     def see(self, magnitudes: np.ndarray) -> None:

@@ -14,8 +14,10 @@ from workbench.cli import (
     compare,
     doctor,
     encode,
+    generate,
     models,
     notebooks,
+    perplexity,
     sweep,
     techniques,
     train,
@@ -41,6 +43,8 @@ app.command("techniques")(techniques.techniques)
 app.command("encode")(encode.encode)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
+app.command("generate")(generate.generate)
+app.command("perplexity")(perplexity.perplexity)
 app.command("sweep")(sweep.sweep)
 app.command("train")(train.train)
 app.command("claims")(claims.claims)

@@ -1,0 +1,152 @@
+"""`workbench generate` and `workbench perplexity`: what scripts rely on, and one line an error."""
+
+import io
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+from vocabularies import byte_level
+
+from workbench.cli import main
+from workbench.formats import write_gguf
+from workbench.lm import evaluate, generate, open_language_model, perplexity
+from workbench.lm.tensors import required_shapes
+from workbench.models import open_model
+
+TEXT = "In the beginning was a word, and the word was short. " * 6
+TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}?"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A tiny random model with a real vocabulary."""
+    metadata = byte_level([TEXT], merges=30) | {
+        "llama.context_length": 64,
+        "llama.attention.head_count": 2,
+        "llama.block_count": 2,
+        "tokenizer.chat_template": TEMPLATE,
+    }
+    path = tmp_path_factory.mktemp("model") / "tiny.gguf"
+    rng = np.random.default_rng(0)
+    vocab = len(metadata["tokenizer.ggml.tokens"])
+    write_gguf(path, {"token_embd.weight": np.zeros((vocab, 32), np.float32)}, metadata)
+    from workbench.lm import Config
+
+    shapes = required_shapes(Config.of(open_model(path)))
+    tensors = {
+        name: np.ones(shape, np.float32)
+        if len(shape) == 1
+        else rng.normal(0, shape[1] ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    write_gguf(path, tensors, metadata)
+    return path
+
+
+@pytest.fixture(scope="module")
+def textfile(tmp_path_factory):
+    file = tmp_path_factory.mktemp("text") / "text.txt"
+    file.write_text(TEXT, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, out.getvalue(), err.getvalue()
+
+    return call
+
+
+def test_generate_prints_the_text_and_nothing_else_on_standard_output(run, path):
+    status, out, err = run("generate", path, "--prompt", "word", "--max-tokens", 8)
+    found = generate(open_language_model(path), "word", 8)
+    assert (status, out) == (0, found.text + "\n")
+    assert len(err.splitlines()) == 1
+    assert "8 written at" in err
+
+
+def test_generate_keys(run, path):
+    words = ["--prompt", "word", "--max-tokens", 5, "--temperature", 1, "--seed", 3, "--top-k", 9]
+    status, out, _ = run("generate", path, *words, "--json")
+    [row] = json.loads(out)
+    assert status == 0
+    assert list(row) == [
+        "model", "prompt_tokens", "tokens", "stopped", "prefill_tokens_per_s",
+        "decode_tokens_per_s", "threads", "settings", "text",
+    ]  # fmt: skip
+    assert (row["tokens"], row["stopped"]) == (5, "length")
+    assert row["settings"] == "temperature=1.0,top_k=9,top_p=1.0,seed=3,max_tokens=5"
+    assert json.loads(run("generate", path, *words, "--json")[1])[0]["text"] == row["text"]
+
+
+def test_generate_answers_a_message(run, path):
+    tokenizer = open_language_model(path).tokenizer
+    _, out, _ = run("generate", path, "--prompt", "word", "--chat", "--max-tokens", 2, "--json")
+    assert json.loads(out)[0]["prompt_tokens"] == len(tokenizer.encode("word?"))
+
+
+def test_perplexity_keys(run, path, textfile):
+    status, out, err = run("perplexity", path, textfile, "--json", "--window", 32)
+    [row] = json.loads(out)
+    assert (status, err) == (0, "")
+    assert list(row)[:6] == [
+        "model", "tokens", "perplexity", "tokens_per_s", "threads", "settings",
+    ]  # fmt: skip
+    found = perplexity(open_language_model(path), TEXT, window=32)
+    assert (row["tokens"], row["perplexity"]) == (found.tokens, found.perplexity)
+    assert (row["replaced"], row["nbytes"], row["bits_per_weight"]) == (0, 0, None)
+    assert row["settings"] == "window=32,stride=none,convention=all"
+
+
+def test_perplexity_with_techniques(run, path, textfile):
+    policy = {"blk.*.ffn_*": "uniform:bits=3", "blk.*": "q8_0"}
+    words = [f"--replace={pattern}={technique}" for pattern, technique in policy.items()]
+    options = ["--max-tokens", 60, "--window", 16, "--stride", 4, "--json"]
+    status, out, err = run("perplexity", path, textfile, *words, *options)
+    assert (status, err) == (0, "")
+    [row] = json.loads(out)
+    model = open_language_model(path)
+    found = evaluate(model, policy, model.tokenizer.encode(TEXT)[:60], window=16, stride=4)
+    assert row["perplexity"] == found.perplexity.perplexity
+    assert (row["replaced"], row["nbytes"]) == (14, found.nbytes)
+    assert row["bits_per_weight"] == found.bits_per_weight
+
+
+def test_perplexity_as_a_table(run, path, textfile):
+    status, out, _ = run("perplexity", path, textfile, "--max-tokens", 20)
+    assert status == 0
+    assert "19" in out.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["generate", "{model}", "--prompt", ""], "prompt is empty"),
+        (["generate", "{model}", "--prompt", "x" * 65], "65 tokens, but the model's context is 64"),
+        (["generate", "{model}", "--prompt", "x", "--top-p", "0"], "top_p is 0.0"),
+        (["generate", "{model}", "--prompt", "x", "--stop", ""], "stop string is empty"),
+        (["generate", "{model}", "--prompt", "[image]<|im_end|>", "--chat"], "message 0 holds"),
+        (["generate", "smollm2-slice", "--prompt", "x"], "is missing"),
+        (["perplexity", "{model}", "nothing.txt"], "nothing.txt: No such file"),
+        (["perplexity", "{model}", "{model}"], "is not UTF-8 text"),
+        (["perplexity", "{model}", "{text}", "--window", "65"], "window is 65"),
+        (["perplexity", "{model}", "{text}", "--convention", "x"], "convention is 'x'"),
+        (["perplexity", "{model}", "{text}", "--replace", "blk.*"], "not of the form PATTERN="),
+        (["perplexity", "{model}", "{text}", "--replace", "x=q8_0"], "no matrix is called 'x'"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
+)
+def test_errors_are_one_line(run, path, textfile, words, match):
+    words = [word.format(model=path, text=textfile) for word in words]
+    status, out, err = run(*words)
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert match in err

@@ -1,0 +1,112 @@
+"""`workbench perplexity`: how well a model expects a text, as it is or with techniques."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.arguments import Model, Threads
+from workbench.cli.output import AsJson, show, step_progress
+from workbench.errors import WorkbenchError
+
+HIDDEN = ("settings", "threads")
+
+
+def perplexity(
+    model: Model,
+    textfile: Annotated[Path, typer.Argument(help="Plain text, UTF-8.")],
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Store matrices with a technique first, as in blk.*.ffn_*=uniform:bits=3; "
+            "repeatable, the first pattern that fits a matrix counts.",
+            metavar="PATTERN=NAME[:KEY=VALUE,...]",
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens that are run together.", min=2, show_default="512, or the context"
+        ),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens from one window's begin to the next one's.",
+            min=1,
+            show_default="the window",
+        ),
+    ] = None,
+    convention: Annotated[
+        str,
+        typer.Option(
+            help="all: every token but the first of each window is scored; llama-perplexity: as "
+            "llama.cpp's tool does."
+        ),
+    ] = "all",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Of the text, only so many from its begin.", min=2, show_default="all"),
+    ] = None,
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model's perplexity on a text, with exact counts."""
+    from threadpoolctl import threadpool_limits
+
+    from workbench.lm import evaluate, open_language_model
+
+    policy = _policy(replace or [])
+    text = _read(textfile)
+    runner = open_language_model(model)
+    if max_tokens is not None and runner.tokenizer is not None:
+        text = runner.tokenizer.encode(text)[:max_tokens]
+    with threadpool_limits(threads), step_progress() as progress:
+        found = evaluate(
+            runner,
+            policy,
+            text,
+            window=window,
+            stride=stride,
+            convention=convention,
+            progress=progress,
+        )
+    score = found.perplexity
+    row = {
+        "model": model,
+        "tokens": score.tokens,
+        "perplexity": score.perplexity,
+        "tokens_per_s": score.tokens_per_s,
+        "threads": threads,
+        "settings": {
+            "window": score.window,
+            "stride": score.stride,
+            "convention": score.convention,
+            **{pattern: str(technique) for pattern, technique in policy.items()},
+        },
+        "standard_error": score.standard_error,
+        "text_tokens": score.text_tokens,
+        "replaced": len(found.tensors),
+        "nbytes": found.nbytes,
+        "bits_per_weight": found.bits_per_weight,
+    }
+    show([row], as_json, hide=HIDDEN)
+
+
+def _policy(replace: list[str]) -> dict[str, str]:
+    policy: dict[str, str] = {}
+    for text in replace:
+        pattern, equals, technique = text.partition("=")
+        if not (pattern and equals and technique):
+            raise WorkbenchError(f"--replace {text!r} is not of the form PATTERN=TECHNIQUE")
+        if pattern in policy:
+            raise WorkbenchError(f"--replace {pattern} is given twice")
+        policy[pattern] = technique
+    return policy
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(f"{path}: byte {error.start} is not UTF-8 text") from None

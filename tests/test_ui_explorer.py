@@ -7,7 +7,7 @@ import pytest
 
 import workbench as wb
 from workbench.errors import WorkbenchError
-from workbench.models import activations
+from workbench.measure.compare import subject_of
 from workbench.ui.explorer import Explorer
 
 TENSOR = "blk.0.attn_k.weight"
@@ -25,9 +25,7 @@ def shown(explorer, key):
 
 def test_it_is_complete_when_it_is_made(explorer):
     weights = wb.open_model("smollm2-slice")
-    expected = wb.measure(
-        wb.technique("uniform"), weights[TENSOR].read(), activations(weights, TENSOR), tensor=TENSOR
-    )
+    expected = subject_of(weights, TENSOR).report(wb.technique("uniform"))
     timeless = {"matmul_s"}
     assert explorer.report.model_dump(exclude=timeless) == expected.model_dump(exclude=timeless)
     assert not explorer.running

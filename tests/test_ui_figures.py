@@ -9,6 +9,7 @@ import pytest
 import workbench as wb
 from workbench.errors import WorkbenchError
 from workbench.ui import figures, theme
+from workbench.ui.live import LiveFigure, live, redraw
 
 KEYS = ("kernel", "median_s", "min_s", "max_s", "gops", "ratio_to", "ratio")
 RACE = (
@@ -174,29 +175,29 @@ def test_refusals(call, message):
 
 
 def test_redraw_changes_a_live_figure_in_place(weights):
-    widget = figures.live(figures.weight_histogram(weights, weights))
+    widget = live(figures.weight_histogram(weights, weights))
     uids = [trace.uid for trace in widget.data]
     newer = figures.weight_histogram(2 * weights, np.sign(weights), title="newer")
-    figures.redraw(widget, newer)
+    redraw(widget, newer)
     assert [trace.uid for trace in widget.data] == uids
     np.testing.assert_array_equal(widget.data[1].y, newer.data[1].y)
     assert widget.layout.title.text == "newer"
 
 
 def test_redraw_reaches_pages_that_open_later(weights, reports):
-    widget = figures.live(figures.pareto([]))
-    figures.redraw(widget, figures.pareto(reports))
+    widget = live(figures.pareto([]))
+    redraw(widget, figures.pareto(reports))
     assert len(widget._widget_data) == len(widget.data) == 4
-    histogram = figures.live(figures.weight_histogram(weights))
-    figures.redraw(histogram, figures.weight_histogram(weights, title="newer"))
+    histogram = live(figures.weight_histogram(weights))
+    redraw(histogram, figures.weight_histogram(weights, title="newer"))
     assert histogram._widget_layout["title"]["text"] == "newer"
 
 
 def test_a_figure_with_other_traces_replaces_them(weights):
-    widget = figures.live(figures.weight_histogram(weights))
-    figures.redraw(widget, figures.weight_histogram(weights, weights))
+    widget = live(figures.weight_histogram(weights))
+    redraw(widget, figures.weight_histogram(weights, weights))
     assert [trace.name for trace in widget.data] == ["before", "after"]
-    assert isinstance(widget, go.FigureWidget)
+    assert isinstance(widget, LiveFigure)
 
 
 def luminance(colour):
@@ -229,3 +230,10 @@ def test_the_theme_is_the_one_asked_for(monkeypatch, environment, expected):
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     assert theme.current_theme() == expected
+
+
+def test_all_live_figures_share_plotlys_library():
+    # five megabytes a figure, and two seconds until anywidget gives up on a module
+    one, other = live(go.Figure()).get_state(), live(go.Figure()).get_state()
+    assert one["_library"] == other["_library"]
+    assert sum(len(str(value)) for value in one.values()) < 20_000

@@ -4,7 +4,8 @@ import ipywidgets
 import plotly.graph_objects as go
 import pytest
 
-from workbench.ui import figures, theme
+from workbench.ui import figures, panel, theme
+from workbench.ui.live import live
 from workbench.ui.panel import LIBRARIES, Panel
 
 
@@ -20,9 +21,9 @@ def sent(monkeypatch):
 
 def test_showing_a_panel_sends_its_widgets_and_their_layouts(sent):
     label = ipywidgets.Label("text")
-    panel = Panel([ipywidgets.HBox([label])])
+    shown = Panel([ipywidgets.HBox([label])])
     sent.clear()
-    panel._view_count = 1
+    shown._view_count = 1
     assert {"value"} <= set(sent[label])
     assert {"display"} <= set(sent[label.layout])
 
@@ -31,19 +32,19 @@ def test_libraries_are_not_sent_again(sent):
     from itables.widget import ITable
 
     table = ITable()
-    panel = Panel([table])
+    shown = Panel([table])
     sent.clear()
-    panel._view_count = 1
+    shown._view_count = 1
     assert "_dt_args" in sent[table]
     assert not LIBRARIES & set(sent[table])
 
 
 def test_figures_are_drawn_again(monkeypatch):
-    figure = figures.live(figures.pareto([]))
-    panel = Panel([figure])
+    figure = live(figures.pareto([]))
+    shown = Panel([figure])
     drawn = []
-    monkeypatch.setattr(figures, "redraw", lambda widget, new: drawn.append((widget, new)))
-    panel._view_count = 1
+    monkeypatch.setattr(panel, "redraw", lambda widget, new: drawn.append((widget, new)))
+    shown._view_count = 1
     [(widget, new)] = drawn
     assert widget is figure
     assert isinstance(new, go.Figure)
@@ -51,13 +52,13 @@ def test_figures_are_drawn_again(monkeypatch):
 
 
 def test_closing_a_view_sends_nothing(sent):
-    panel = Panel([ipywidgets.Label()])
-    panel._view_count = 1
+    shown = Panel([ipywidgets.Label()])
+    shown._view_count = 1
     sent.clear()
-    panel._view_count = 0
+    shown._view_count = 0
     assert not any(isinstance(widget, ipywidgets.Label) for widget in sent)
 
 
 def test_the_style_sheet_comes_with_it():
-    panel = Panel([])
-    assert theme.STYLE_SHEET.read_text() in panel.children[0].value
+    shown = Panel([])
+    assert theme.STYLE_SHEET.read_text() in shown.children[0].value

@@ -34,9 +34,10 @@ class JobKernelManager(AsyncKernelManager):
     """Starts the kernel of a job with the file for its numbers, and ends it in peace.
 
     The interrupt that comes before a shutdown request is left out: with it, one kernel in eight
-    overlooked the request and was waited for 3 seconds in vain.
+    overlooked the request. One that still does is ended after half of the time to wait.
     """
 
+    shutdown_wait_time = traitlets.Float(1.0)  # seconds; by default 5
     recorded = traitlets.Unicode(help="the file that `record` writes to").tag(config=True)
 
     async def _async_pre_start_kernel(self, **options):

@@ -20,6 +20,7 @@ from workbench.techniques.base import Technique, from_config
 from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, help_line
 from workbench.ui.labels import label_of, technique_label
+from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
@@ -146,7 +147,7 @@ class ComparePanel(Panel):
         )
         self.job = Job()
         self.problem = Problem()
-        self.chart = figures.live(figures.pareto([]))
+        self.chart = live(figures.pareto([]))
         self.table = ITable(_frame([]), **_table_options())
         self.exports = _Exports(folder, self._encoded)
 
@@ -204,7 +205,7 @@ class ComparePanel(Panel):
     def _show(self, weights, chosen, found: Sequence[Report]) -> None:
         self.reports = tuple(found)
         labels = [label_of(technique) for technique in chosen]
-        figures.redraw(self.chart, figures.pareto(found, labels=labels))
+        redraw(self.chart, figures.pareto(found, labels=labels))
         self.table.update(_frame(found))
         self.exports.offer(weights, found)
 

@@ -14,6 +14,7 @@ from workbench.measure.report import Report, Subject
 from workbench.techniques.base import Technique
 from workbench.ui import figures, tables
 from workbench.ui.controls import ModelPicker, TechniquePicker, TensorPicker
+from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
@@ -82,8 +83,8 @@ class Explorer(Panel):
         self._subject: tuple[object, str, Subject] | None = None
 
         blank = np.zeros((2, 2), np.float32)
-        self.histogram = figures.live(figures.weight_histogram(blank, blank))
-        self.maps = figures.live(figures.weight_maps(blank, blank))
+        self.histogram = live(figures.weight_histogram(blank, blank))
+        self.maps = live(figures.weight_maps(blank, blank))
 
         controls = ipywidgets.VBox([self.models, self.tensors, self.techniques])
         controls.add_class("wb-controls")
@@ -161,8 +162,8 @@ class Explorer(Panel):
         return self._subject[2]
 
     def _draw(self, before, after) -> None:
-        figures.redraw(self.histogram, figures.weight_histogram(before, after))
-        figures.redraw(self.maps, figures.weight_maps(before, after))
+        redraw(self.histogram, figures.weight_histogram(before, after))
+        redraw(self.maps, figures.weight_maps(before, after))
 
     def _write(self, report: Report) -> None:
         self.numbers.show(tables.tiles(_tiles(report)), _errors(report))

@@ -1,12 +1,10 @@
 """Figures: plain functions from arrays and rows of numbers to plotly figures.
 
 Every function returns a `plotly.graph_objects.Figure` that holds finite numbers only (NaN or
-infinity would leave a live figure empty in the browser). `live` makes a widget of one, and `redraw`
-puts a newer figure in its place.
+infinity would leave a live figure empty in the browser). `workbench.ui.live` makes widgets of them.
 """
 
 import math
-import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -37,8 +35,6 @@ BESIDE = {"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "
 BINS = 121  # odd, so that zero has a bin of its own
 LEAST_SHARE = 1e-4  # per cent; an empty bin has no place on a log axis
 MAP_SIDE = 96  # most blocks a side of a heat map
-
-_drawing = threading.Lock()  # a live figure takes changes from one thread at a time
 
 
 def weight_histogram(
@@ -377,44 +373,6 @@ def roofline(
     figure.update_xaxes(title="operations for each byte read or written", type="log", dtick=1)
     figure.update_yaxes(title="10⁹ operations a second", type="log", dtick=1)
     return _finish(figure, title, 560, theme).update_layout(legend=BESIDE)
-
-
-def live(figure: go.Figure) -> go.FigureWidget:
-    """A widget that shows `figure` and that `redraw` can change."""
-    widget = go.FigureWidget(figure)
-    widget._config = {"displaylogo": False, "responsive": True}
-    return widget
-
-
-def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
-    """Make `widget` show `figure`; traces are changed in place where they are of the same kinds."""
-    with _drawing:
-        _redraw(widget, figure)
-
-
-def _redraw(widget, figure) -> None:
-    same = [trace.type for trace in widget.data] == [trace.type for trace in figure.data]
-    if same:
-        uids = [trace.uid for trace in widget.data]
-        data = [trace.to_plotly_json() for trace in figure.data]
-        _synchronise(widget, figure, [{**d, "uid": u} for d, u in zip(data, uids, strict=True)])
-    with widget.batch_update():
-        if same:
-            for old, new in zip(widget.data, data, strict=True):
-                old.update(new, overwrite=True)
-        else:
-            widget.data = ()
-            widget.add_traces(figure.data)
-        widget.update_layout(figure.layout, overwrite=True)
-    if not same:
-        _synchronise(widget, figure, [trace.to_plotly_json() for trace in widget.data])
-
-
-def _synchronise(widget, figure, data) -> None:
-    # plotly sends changes to the pages that are open, but does not put them into the state that a
-    # page which opens later asks for; that page would show the figure as it was first made
-    widget._widget_data = data
-    widget._widget_layout = figure.layout.to_plotly_json()
 
 
 def _finish(figure: go.Figure, title: str, height: int, theme: Theme | None) -> go.Figure:

@@ -3,7 +3,8 @@
 import ipywidgets
 import plotly.graph_objects as go
 
-from workbench.ui import figures, theme
+from workbench.ui import theme
+from workbench.ui.live import LiveFigure, redraw
 
 LIBRARIES = {"_esm", "_css"}  # megabytes that a page has once it has the widget
 
@@ -29,8 +30,8 @@ class Panel(ipywidgets.VBox):
 
 
 def _send_again(widget) -> None:
-    if isinstance(widget, go.FigureWidget):
-        figures.redraw(widget, go.Figure(widget))
+    if isinstance(widget, LiveFigure):
+        redraw(widget, go.Figure(widget))
         return
     for part in (widget, widget.layout):
         part.send_state([key for key in part.keys if key not in LIBRARIES])

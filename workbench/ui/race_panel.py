@@ -11,6 +11,7 @@ from workbench.kernels import cores
 from workbench.measure.race import CEILING, OURS, READING, bench_matmul, roofline
 from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, help_line
+from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
 from workbench.ui.progress import Job
 
@@ -85,8 +86,8 @@ class RacePanel(Panel):
             description="Race", button_style="primary", icon="play", layout={"width": "auto"}
         )
         self.job = Job()
-        self.chart = figures.live(figures.race_bars([]))
-        self.roof = figures.live(figures.roofline([], {}, {}))
+        self.chart = live(figures.race_bars([]))
+        self.roof = live(figures.roofline([], {}, {}))
         self.table = tables.Numbers()
         fields = ipywidgets.VBox([*inputs.values(), kernels])
         fields.add_class("wb-fields")
@@ -138,11 +139,11 @@ class RacePanel(Panel):
             f"threads: {problem['threads']}"
         )
         chart = figures.race_bars(rows, own=OURS, ceiling=(CEILING, READING), title=title)
-        figures.redraw(self.chart, chart)
+        redraw(self.chart, chart)
         self.table.show(race_table(rows))
 
     def _show_roof(self, rows: Sequence[dict]) -> None:
-        figures.redraw(self.roof, figures.roofline(**roofline(rows)))
+        redraw(self.roof, figures.roofline(**roofline(rows)))
 
 
 def race_table(rows: Sequence[dict]) -> str:

@@ -18,6 +18,7 @@ from workbench.sweep.report import columns_of, unbeaten
 from workbench.sweep.table import tidy, to_frame
 from workbench.ui import figures, tables, theme
 from workbench.ui.controls import FULL, STYLE, help_line
+from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
 from workbench.ui.progress import Job, Problem, shows_problems
 
@@ -93,7 +94,7 @@ class SweepPanel(Panel):
         self.x = ipywidgets.Dropdown(description="across", style=STYLE, layout=FULL)
         self.y = ipywidgets.Dropdown(description="up", style=STYLE, layout=FULL)
         self.colour = ipywidgets.Dropdown(description="colours", style=STYLE, layout=FULL)
-        self.chart = figures.live(scatter(pd.DataFrame(), "", "", ""))
+        self.chart = live(scatter(pd.DataFrame(), "", "", ""))
         self.table = ITable(pd.DataFrame(), **_table_options())
         super().__init__(self._arranged())
 
@@ -248,7 +249,7 @@ class SweepPanel(Panel):
             self._draw(to_frame(tidy(self.rows)))
 
     def _draw(self, frame: pd.DataFrame) -> None:
-        figures.redraw(self.chart, scatter(frame, self.x.value, self.y.value, self.colour.value))
+        redraw(self.chart, scatter(frame, self.x.value, self.y.value, self.colour.value))
 
 
 def scatter(

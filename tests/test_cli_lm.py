@@ -5,15 +5,11 @@ import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
-import numpy as np
 import pytest
-from vocabularies import byte_level
+from vocabularies import write_tiny_model
 
 from workbench.cli import main
-from workbench.formats import write_gguf
 from workbench.lm import evaluate, generate, open_language_model, perplexity
-from workbench.lm.tensors import required_shapes
-from workbench.models import open_model
 
 TEXT = "In the beginning was a word, and the word was short. " * 6
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}?"
@@ -22,27 +18,8 @@ TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}?"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """A tiny random model with a real vocabulary."""
-    metadata = byte_level([TEXT], merges=30) | {
-        "llama.context_length": 64,
-        "llama.attention.head_count": 2,
-        "llama.block_count": 2,
-        "tokenizer.chat_template": TEMPLATE,
-    }
     path = tmp_path_factory.mktemp("model") / "tiny.gguf"
-    rng = np.random.default_rng(0)
-    vocab = len(metadata["tokenizer.ggml.tokens"])
-    write_gguf(path, {"token_embd.weight": np.zeros((vocab, 32), np.float32)}, metadata)
-    from workbench.lm import Config
-
-    shapes = required_shapes(Config.of(open_model(path)))
-    tensors = {
-        name: np.ones(shape, np.float32)
-        if len(shape) == 1
-        else rng.normal(0, shape[1] ** -0.5, shape).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-    write_gguf(path, tensors, metadata)
-    return path
+    return write_tiny_model(path, TEXT, **{"tokenizer.chat_template": TEMPLATE})
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +111,10 @@ def test_perplexity_as_a_table(run, path, textfile):
         (["generate", "{model}", "--prompt", "x", "--stop", ""], "stop string is empty"),
         (["generate", "{model}", "--prompt", "[image]<|im_end|>", "--chat"], "message 0 holds"),
         (["generate", "smollm2-slice", "--prompt", "x"], "is missing"),
-        (["perplexity", "{model}", "nothing.txt"], "nothing.txt: No such file"),
+        (
+            ["perplexity", "{model}", "nothing.txt"],
+            "'nothing.txt' is neither a text file nor one of",
+        ),
         (["perplexity", "{model}", "{model}"], "is not UTF-8 text"),
         (["perplexity", "{model}", "{text}", "--window", "65"], "window is 65"),
         (["perplexity", "{model}", "{text}", "--convention", "x"], "convention is 'x'"),

@@ -170,7 +170,7 @@ def test_the_same_job_has_the_same_id(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "there is no notebook .*; give the path of an .ipynb file, or one of compare, 00-"),
+        (None, "there is no notebook .*; give the path of an .ipynb file, or one of compare, sens"),
         ("{", "is not a notebook of format 4"),
         ("[1]", "is not a notebook of format 4"),
         ('{"cells": []}', "has no cell tagged 'parameters'; tag the cell"),

@@ -1,4 +1,4 @@
-"""Small vocabularies of both schemes, made of a text the same way every time."""
+"""Small vocabularies of both schemes and a tiny model, made the same way every time."""
 
 import json
 from collections import Counter
@@ -6,7 +6,13 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
+from workbench.formats import write_gguf
+from workbench.lm import Config
 from workbench.lm.byte_level import letters
+from workbench.lm.tensors import required_shapes
+from workbench.models import Weights
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXTS = json.loads((GOLDEN / "texts.json").read_text())
@@ -117,3 +123,24 @@ def case(name):
     """GGUF metadata of one of the cases."""
     make, entries = CASES[name]
     return make(TEXTS, **entries)
+
+
+def write_tiny_model(path, text, layers=2, **entries):
+    """A random model of architecture llama with a byte-level vocabulary made of `text`."""
+    metadata = byte_level([text], merges=30) | {
+        "llama.context_length": 64,
+        "llama.attention.head_count": 2,
+        "llama.block_count": layers,
+        **entries,
+    }
+    rng = np.random.default_rng(0)
+    embedding = np.zeros((len(metadata["tokenizer.ggml.tokens"]), 32), np.float32)
+    outline = Weights(path.name, path, "llama", metadata, {"token_embd.weight": embedding})
+    tensors = {
+        name: np.ones(shape, np.float32)
+        if len(shape) == 1
+        else rng.normal(0, shape[1] ** -0.5, shape).astype(np.float32)
+        for name, shape in required_shapes(Config.of(outline)).items()
+    }
+    write_gguf(path, tensors, metadata)
+    return path

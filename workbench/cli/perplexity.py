@@ -1,6 +1,5 @@
 """`workbench perplexity`: how well a model expects a text, as it is or with techniques."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,9 @@ HIDDEN = ("settings", "threads")
 
 def perplexity(
     model: Model,
-    textfile: Annotated[Path, typer.Argument(help="Plain text, UTF-8.")],
+    textfile: Annotated[
+        str, typer.Argument(help="Plain text, UTF-8: a path, or a name in the workbench's data.")
+    ],
     replace: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,9 +56,10 @@ def perplexity(
     from threadpoolctl import threadpool_limits
 
     from workbench.lm import evaluate, open_language_model
+    from workbench.lm.texts import read_text
 
     policy = _policy(replace or [])
-    text = _read(textfile)
+    text = read_text(textfile)
     runner = open_language_model(model)
     if max_tokens is not None and runner.tokenizer is not None:
         text = runner.tokenizer.encode(text)[:max_tokens]
@@ -103,10 +105,3 @@ def _policy(replace: list[str]) -> dict[str, str]:
             raise WorkbenchError(f"--replace {pattern} is given twice")
         policy[pattern] = technique
     return policy
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise WorkbenchError(f"{path}: byte {error.start} is not UTF-8 text") from None

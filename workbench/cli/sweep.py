@@ -22,8 +22,8 @@ def sweep(
     notebook: Annotated[
         str,
         typer.Argument(
-            help="The path of a notebook, the name of one of the workbench's own, or `compare`: "
-            "one technique on one matrix a job.",
+            help="The path of a notebook, the name of one of the workbench's own, `compare` (one "
+            "technique on one matrix a job) or `sensitivity` (on one layer of a language model).",
             autocompletion=names,
         ),
     ],

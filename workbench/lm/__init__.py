@@ -16,6 +16,7 @@ _HOMES = {
     "make_random_model": "workbench.lm.synthetic",
     "open_language_model": "workbench.lm.model",
     "perplexity": "workbench.lm.scoring",
+    "read_text": "workbench.lm.texts",
     "render_chat": "workbench.lm.chat",
     "sensitivity": "workbench.lm.evaluation",
     "stream": "workbench.lm.generation",

@@ -28,8 +28,7 @@ LIMITS = {  # what the help may say of a number: (pattern, whether the value is 
 RANGE = re.compile(rf"{NUMBER} to {NUMBER}\b")
 CHOICES = re.compile(r"\bone of ([^;.]+)")
 UNKNOWN = object()  # a default that is no literal
-COMPARE = "compare"
-BUILT_IN = {COMPARE: Path(__file__).parent / "compare.ipynb"}
+BUILT_IN = {name: Path(__file__).parent / f"{name}.ipynb" for name in ("compare", "sensitivity")}
 
 
 @final
@@ -161,7 +160,7 @@ class Notebook:
 
 
 def notebook_names() -> list[str]:
-    """What `open_notebook` knows by name: `compare`, and the workbench's own notebooks."""
+    """What `open_notebook` knows by name: the built-in jobs and the workbench's notebooks."""
     return [*BUILT_IN, *sorted(path.stem for path in paths.notebooks_dir().glob("*.ipynb"))]
 
 
@@ -172,7 +171,8 @@ def open_notebook(name: str | Path) -> Notebook:
     ----------
     name : str or path
         The path of an ``.ipynb`` file, the name of one of the workbench's notebooks such as
-        ``"01-ternary-weights"``, or ``"compare"``: one technique on one matrix.
+        ``"01-ternary-weights"``, ``"compare"`` (one technique on one matrix) or
+        ``"sensitivity"`` (one technique on one layer of a language model).
 
     Raises
     ------

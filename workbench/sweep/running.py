@@ -16,7 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.sweep.folder import REPORT, TABLE, Folder
 from workbench.sweep.grid import expand
 from workbench.sweep.job import Job, row_of, run_job, source_of
-from workbench.sweep.parameters import COMPARE, Notebook, open_notebook
+from workbench.sweep.parameters import BUILT_IN, Notebook, open_notebook
 from workbench.sweep.report import to_html
 from workbench.sweep.table import newest, tidy, to_frame, to_parquet
 from workbench.techniques.base import technique
@@ -36,7 +36,8 @@ def plan(notebook: str | Path | Notebook, grid: Mapping | Iterable[Mapping] = ()
     Parameters
     ----------
     notebook : str, path or Notebook
-        As `open_notebook` takes it; ``"compare"`` for one technique on one matrix a job.
+        As `open_notebook` takes it; ``"compare"`` for one technique on one matrix a job,
+        ``"sensitivity"`` for one on one layer of a language model.
     grid : mapping of parameter to values, or several mappings
         As `expand` takes it.
 
@@ -54,7 +55,7 @@ def plan(notebook: str | Path | Notebook, grid: Mapping | Iterable[Mapping] = ()
         notebook = open_notebook(notebook)
     source = source_of(notebook.text)
     combinations = expand(notebook, grid or {})
-    if notebook == open_notebook(COMPARE):
+    if any(notebook == open_notebook(name) for name in BUILT_IN):
         _check_techniques(combinations)
     return [Job(notebook.name, notebook.text, values, source) for values in combinations]
 
@@ -142,7 +143,7 @@ def run(
 
 
 def _check_techniques(combinations: Iterable[dict]) -> None:
-    """What `compare` is asked for can be made; WorkbenchError if not."""
+    """What the built-in jobs are asked for can be made; WorkbenchError if not."""
     for name, settings in {(c["technique"], json.dumps(c["settings"])) for c in combinations}:
         technique(name, **json.loads(settings))
 

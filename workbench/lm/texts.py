@@ -1,0 +1,31 @@
+"""Texts to score models on."""
+
+import os
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.paths import data_dir
+
+
+def read_text(path_or_name: str | os.PathLike) -> str:
+    """A plain text file (UTF-8), by its path or by its name in the workbench's `data_dir`.
+
+    Raises
+    ------
+    WorkbenchError
+        No such file, or not UTF-8.
+    """
+    path = Path(path_or_name).expanduser()
+    shipped = data_dir() / path.name
+    if not path.exists() and path.name == os.fspath(path_or_name) and shipped.is_file():
+        path = shipped
+    if not path.is_file():
+        names = ", ".join(sorted(found.name for found in data_dir().glob("*.txt"))) or "none"
+        raise WorkbenchError(
+            f"{os.fspath(path_or_name)!r} is neither a text file nor one of the workbench's "
+            f"({names})"
+        )
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(f"{path}: byte {error.start} is not UTF-8 text") from None

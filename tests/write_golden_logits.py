@@ -4,7 +4,7 @@
 
 The weights are those of the file, stored as float32: from Q4_1 and Q8_0 matrices llama.cpp takes
 int8 inputs, with one scale a block of 32, and its logits are then off by more (1 - cosine up to
-0.005 at a position, which this prints) than any mistake that the tests are to find. The keys and
+0.001 on this text, which is printed) than some mistakes that the tests are to find. The keys and
 values are float32 too. One thread, one token at a time.
 """
 

@@ -1,17 +1,24 @@
 """Perplexity: exact counts, every convention by hand, and agreement with a reference."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runners import TableRunner, chain
-from vocabularies import byte_level
+from vocabularies import byte_level, named, write_tiny_model
 
 import workbench as wb
-from workbench.lm import scoring
+from workbench.lm import open_language_model, scoring
 from workbench.lm.scoring import divergence, greedy_match, perplexity, plan_windows
 from workbench.lm.tokenizer import Tokenizer
 
+SCRIPT = Path(__file__).parent / "llama_perplexity.py"
+TEXT = "And the evening and the morning were the first day. " * 6
 VOCAB = 7
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(VOCAB, VOCAB)).astype(np.float32) * 3
@@ -124,6 +131,20 @@ def test_cache_options_reach_the_runner():
     model = Optional(TABLE)
     perplexity(model, IDS, cache={"store": "int8"})
     assert model.store == "int8"
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("add_bos", [False, True], ids=["plain", "beginning"])
+def test_llama_perplexity_is_llama_cpps(tmp_path, add_bos):
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    path, textfile = tmp_path / "tiny.gguf", tmp_path / "text.txt"
+    textfile.write_text(TEXT)
+    write_tiny_model(path, TEXT, **named(add_bos_token=add_bos))
+    command = [sys.executable, SCRIPT, path, "32", textfile]
+    theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found = perplexity(open_language_model(path), TEXT, window=32, convention="llama-perplexity")
+    assert found.tokens == theirs["tokens"]
+    assert found.perplexity == pytest.approx(theirs["perplexity"], rel=1e-5)
 
 
 # --- agreement ---

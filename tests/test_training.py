@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.formats import open_gguf, open_safetensors
+from workbench.formats import open_gguf, open_safetensors, write_safetensors
 from workbench.lm import open_language_model
 from workbench.lm.tokenizer import Tokenizer
 from workbench.lm.training import Plan, debian_corpus, files_corpus, train
@@ -288,6 +288,30 @@ def test_a_folder_belongs_to_one_text(course, text):
     course("folder")
     text.write_text(text.read_text().replace("heaven", "sky"))
     with pytest.raises(WorkbenchError, match="was trained on another text"):
+        course("folder")
+
+
+def test_a_folder_belongs_to_one_vocabulary(course):
+    _, folder = course("folder")
+    (folder / "checkpoint.safetensors").unlink()
+    with pytest.raises(WorkbenchError, match=r"vocabulary\.json has 300 tokens, not 290"):
+        course("folder", replace(TINY, vocab=290))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vocabulary.json", "is no vocabulary"),
+        ("checkpoint.safetensors", "is no checkpoint of a training course"),
+    ],
+)
+def test_a_folder_with_other_files(course, tmp_path, name, said):
+    (tmp_path / "folder").mkdir()
+    if name.endswith(".json"):
+        (tmp_path / "folder" / name).write_text("[]")
+    else:
+        write_safetensors(tmp_path / "folder" / name, {"x": np.zeros(3, np.float32)})
+    with pytest.raises(WorkbenchError, match=said):
         course("folder")
 
 

@@ -112,16 +112,23 @@ def _loop():
 
 def _vocabulary(folder: Path, corpus: Corpus, size: int):
     path = folder / VOCABULARY
-    if not path.is_file():
-        tokenizer = learn_vocabulary(corpus.training, size)
-        if tokenizer.get_vocab_size() < size:
+    if path.is_file():
+        tokenizer = open_vocabulary(path)
+        if tokenizer.get_vocab_size() != size:
             raise WorkbenchError(
-                f"vocab is {size}, but the text has pairs for no more than "
-                f"{tokenizer.get_vocab_size()} tokens"
+                f"{path} has {tokenizer.get_vocab_size()} tokens, not {size}; choose another "
+                "--output for another plan"
             )
-        with replacing(path) as temporary:
-            tokenizer.save(str(temporary))
-    return open_vocabulary(path)
+        return tokenizer
+    tokenizer = learn_vocabulary(corpus.training, size)
+    if tokenizer.get_vocab_size() < size:
+        raise WorkbenchError(
+            f"vocab is {size}, but the text has pairs for no more than "
+            f"{tokenizer.get_vocab_size()} tokens"
+        )
+    with replacing(path) as temporary:
+        tokenizer.save(str(temporary))
+    return tokenizer
 
 
 def _keep_training(run, folder: Path, progress: Progress | None) -> None:

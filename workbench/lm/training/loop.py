@@ -118,9 +118,11 @@ class Run:
         Raises
         ------
         WorkbenchError
-            It is of another plan or another text.
+            It is of another plan or another text, or no checkpoint.
         """
         file = open_safetensors(path)
+        if not {"plan", "text", "state"} <= set(file.metadata):
+            raise WorkbenchError(f"{path} is no checkpoint of a training course")
         about = {key: json.loads(file.metadata[key]) for key in ("plan", "text", "state")}
         if different := self.plan.differences(about["plan"]):
             name = different[0]

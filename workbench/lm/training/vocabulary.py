@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt16
 
+from workbench.errors import WorkbenchError
+
 if TYPE_CHECKING:  # tokenizers is loaded where a vocabulary is needed
     from tokenizers import Tokenizer
 
@@ -42,10 +44,19 @@ def learn_vocabulary(documents: Iterable[str], size: int) -> "Tokenizer":
 
 
 def open_vocabulary(path: Path) -> "Tokenizer":
-    """What `tokenizer.save` wrote."""
+    """What `tokenizer.save` wrote.
+
+    Raises
+    ------
+    WorkbenchError
+        The file is something else.
+    """
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no class of its own
+        raise WorkbenchError(f"{path} is no vocabulary: {error}") from None
 
 
 def encode_documents(tokenizer: "Tokenizer", documents: Iterable[str]) -> UInt16[np.ndarray, " n"]:

@@ -221,7 +221,7 @@ class SweepPanel(Panel):
         self._draw(frame)
         parameters, numbers = columns_of(frame)
         shown = frame[[*_varied(frame, parameters), *numbers, *FACTS]] if len(frame) else frame
-        self.table.update(shown.rename(columns=lambda name: name.removeprefix("job.")))
+        self.table.update(_readable(shown).rename(columns=lambda name: name.removeprefix("job.")))
 
     def _offer(self, frame: pd.DataFrame) -> None:
         """What can be drawn, keeping what is chosen."""
@@ -338,6 +338,13 @@ def _text(description: str, value: str, placeholder: str = "") -> ipywidgets.Tex
 
 def _default(parameter: sweep.Parameter) -> str:
     return str(parameter.default) if isinstance(parameter.default, str | int | float) else ""
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Four digits, and no column in which nothing was measured."""
+    frame = frame.dropna(axis="columns", how="all")
+    floats = frame.select_dtypes("float")
+    return frame.assign(**{name: floats[name].map("{:.4g}".format).map(float) for name in floats})
 
 
 def _table_options() -> dict:

@@ -13,6 +13,7 @@ Switches (environment):
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -62,7 +63,7 @@ class PythranHook(BuildHookInterface):
                     "compiler": first_line([*cxx, "--version"]),
                     "flags": flags,
                     "pythran": pythran_version(),
-                    "sources": {source.stem: sha256(source.read_bytes()) for source in sources},
+                    "sources": {source.stem: sha256(with_imports(source)) for source in sources},
                 },
                 indent=1,
             )
@@ -110,7 +111,7 @@ def compile_kernel(source, out, cxx, flags):
 
     target = out / (source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
     identity = [pythran.__version__, numpy.__version__, *cxx, *flags, sys.version]
-    key = sha256(source.read_bytes() + "\0".join(identity).encode())
+    key = sha256(with_imports(source) + "\0".join(identity).encode())
     stamp = target.with_suffix(".key")
     if target.exists() and stamp.exists() and stamp.read_text() == key:
         return target
@@ -148,6 +149,13 @@ def compile_kernel(source, out, cxx, flags):
     fresh.replace(target)
     stamp.write_text(key)
     return target
+
+
+def with_imports(source):
+    """The text of a kernel module and of its siblings that it imports: what it is compiled from."""
+    text = source.read_bytes()
+    names = re.findall(rb"^from \.(\w+) import", text, re.MULTILINE)
+    return text + b"".join(with_imports(source.with_name(f"{name.decode()}.py")) for name in names)
 
 
 def run(command, source):

@@ -10,6 +10,7 @@ import importlib
 import importlib.resources
 import json
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -68,15 +69,21 @@ def build_facts() -> dict:
 
 def status(name: str) -> Kernel:
     """Say whether the module `name` would be loaded compiled, and if not, why."""
-    source = importlib.resources.files(pythran_kernels).joinpath(f"{name}.py")
     if os.environ.get("WORKBENCH_KERNELS") == "python":
         return Kernel(name, False, "WORKBENCH_KERNELS=python asks for plain Python")
     built = build_facts().get("sources", {}).get(name)
     if built is None:
         return Kernel(name, False, "it was never compiled (no C++ compiler at installation?)")
-    if built != hashlib.sha256(source.read_bytes()).hexdigest():
+    if built != hashlib.sha256(_with_imports(name)).hexdigest():
         return Kernel(name, False, "its source has changed since it was compiled")
     return Kernel(name, True, "")
+
+
+def _with_imports(name: str) -> bytes:
+    """What a module is compiled from: its text and that of its siblings that it imports."""
+    text = importlib.resources.files(pythran_kernels).joinpath(f"{name}.py").read_bytes()
+    names = re.findall(rb"^from \.(\w+) import", text, re.MULTILINE)
+    return text + b"".join(_with_imports(sibling.decode()) for sibling in names)
 
 
 @cache

@@ -124,6 +124,12 @@ class Tensors(Mapping[str, Float32[np.ndarray, "..."]]):
         """Shape of a tensor, without decoding it."""
         return self._sources[name].shape
 
+    def stored(self, name: str) -> tuple[Tensor, slice | None] | None:
+        """The file's tensor and the rows of it that `name` is; None where it is replaced."""
+        if name in self._replacements:
+            return None
+        return self._sources[name].tensor, self._sources[name].rows
+
     @property
     def nbytes(self) -> int:
         """Bytes of the float32 arrays that are in memory now, for this copy and what it shares."""

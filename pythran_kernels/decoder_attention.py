@@ -1,0 +1,103 @@
+"""Causal attention over a cache of keys and values, one head of one token at a time.
+
+Keys lie in blocks of LANES positions, (layers, kv_heads, blocks, head_dim, lanes), so that a loop over
+positions is a loop over neighbours; values as (layers, kv_heads, positions, head_dim).
+"""
+
+# pythran export remember(float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:,:,:,:], float32[:,:,:,:], int, int, int, int, int)
+# pythran export attend(float32[:,:] order(C), float32[:,:,:,:,:], float32[:,:,:,:], float32[:,:] order(C), float32[:,:] order(C), int, int, int, int, int)
+import numpy as np
+
+from .decoder_parts import exponential
+
+
+def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
+    """Rotate the queries of tokens first to last - 1 in place; store their keys and values.
+
+    qkv (tokens, at least (heads + 2 kv_heads) * head_dim). cos, sin (tokens, head_dim / 2). Element i of
+    a head turns with element i + head_dim / 2. Token t goes to position + t.
+    """
+    kv_heads = keys.shape[1]
+    dim = keys.shape[3]
+    lanes = keys.shape[4]
+    half = dim // 2
+    scale = np.float32(1) / np.sqrt(np.float32(dim))
+    for t in range(first, last):
+        block = (position + t) // lanes
+        lane = (position + t) % lanes
+        for h in range(heads):
+            start = h * dim
+            for i in range(half):
+                a = qkv[t, start + i] * scale
+                b = qkv[t, start + half + i] * scale
+                qkv[t, start + i] = a * cos[t, i] - b * sin[t, i]
+                qkv[t, start + half + i] = a * sin[t, i] + b * cos[t, i]
+        for h in range(kv_heads):
+            start = (heads + h) * dim
+            for i in range(half):
+                a = qkv[t, start + i]
+                b = qkv[t, start + half + i]
+                keys[layer, h, block, i, lane] = a * cos[t, i] - b * sin[t, i]
+                keys[layer, h, block, half + i, lane] = a * sin[t, i] + b * cos[t, i]
+            start = (heads + kv_heads + h) * dim
+            for i in range(dim):
+                values[layer, h, position + t, i] = qkv[t, start + i]
+
+
+def attend(qkv, keys, values, scores, y, layer, length, heads, t, scratch):
+    """All heads of token t, whose own position is length - 1: write y[t]."""
+    for h in range(heads):
+        attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratch)
+
+
+def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratch):
+    """Write y[t, h * dim : (h + 1) * dim]; scores[scratch] is room for what is seen."""
+    dim = keys.shape[3]
+    lanes = keys.shape[4]
+    kv = h // (heads // keys.shape[1])
+    start = h * dim
+    assert start >= 0
+    # scores: a product of the query with each key
+    for block in range((length + lanes - 1) // lanes):
+        at = block * lanes
+        assert at >= 0
+        for i in range(lanes):
+            scores[scratch, at + i] = 0
+        for j in range(0, dim, 2):
+            a = qkv[t, start + j]
+            b = qkv[t, start + j + 1]
+            for i in range(lanes):
+                scores[scratch, at + i] += (
+                    a * keys[layer, kv, block, j, i] + b * keys[layer, kv, block, j + 1, i]
+                )
+    # softmax, not yet divided by its sum; beyond the last position, weights of 0
+    peak = scores[scratch, 0]
+    for i in range(length):
+        peak = max(peak, scores[scratch, i])
+    for i in range(length):
+        scores[scratch, i] = exponential(scores[scratch, i] - peak)
+    padded = length + -length % 4
+    for i in range(length, padded):
+        scores[scratch, i] = 0
+    a = b = c = d = np.float32(0)
+    for i in range(0, padded, 4):
+        a += scores[scratch, i]
+        b += scores[scratch, i + 1]
+        c += scores[scratch, i + 2]
+        d += scores[scratch, i + 3]
+    inverse = np.float32(1) / ((a + b) + (c + d))
+    # the mean of the values
+    for j in range(dim):
+        y[t, start + j] = 0
+    for i in range(0, padded, 4):
+        a = scores[scratch, i] * inverse
+        b = scores[scratch, i + 1] * inverse
+        c = scores[scratch, i + 2] * inverse
+        d = scores[scratch, i + 3] * inverse
+        for j in range(dim):
+            y[t, start + j] += (
+                a * values[layer, kv, i, j]
+                + b * values[layer, kv, i + 1, j]
+                + c * values[layer, kv, i + 2, j]
+                + d * values[layer, kv, i + 3, j]
+            )

@@ -1,0 +1,293 @@
+"""The fast path: a chunk of tokens through the whole model in one compiled call.
+
+Weights are packed once (`workbench.lm.packing`) and then mapped from a file that all processes
+share; activations are rounded to int8 in front of every product, with a step for 32 columns, or for
+the whole token where the weights are ternary. The result does not depend on the number of threads.
+
+>>> from workbench.lm import Engine
+>>> engine = Engine("smollm2-135m", threads=2)  # doctest: +SKIP
+>>> cache = engine.new_cache(512)  # doctest: +SKIP
+>>> engine.forward(engine.tokenizer.encode("Hello"), cache, last=True).shape  # doctest: +SKIP
+(1, 49152)
+"""
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from jaxtyping import Float32
+
+from workbench import kernels
+from workbench.errors import WorkbenchError
+from workbench.formats.blocks import decode_blocks
+from workbench.lm import rope
+from workbench.lm.config import Activation, Config
+from workbench.lm.inputs import checked_tokens
+from workbench.lm.memory import check_memory
+from workbench.lm.model import Model, open_language_model
+from workbench.lm.packed_files import packed_model
+from workbench.lm.packing import GROUP, KINDS, TILE, Form
+from workbench.measure.machine import check_threads
+from workbench.models import Weights
+from workbench.ternary.packing import aligned_bytes
+
+if TYPE_CHECKING:
+    from workbench.lm.tokenizer import Tokenizer
+
+CHUNK = 128  # tokens in a call: enough to keep every kernel busy, and little memory for its results
+LANES = 64  # positions whose keys lie together
+VECTOR = 64  # bytes; the kernels of ternary weights read activations in whole vectors
+TERNARY = (KINDS.index("planar"), KINDS.index("base3"))
+NORMS = ("attn_norm", "attn_sub_norm", "ffn_norm", "ffn_sub_norm")
+
+
+@final
+class EngineCache:
+    """Keys and values of the tokens seen, in float32, as the kernels read them.
+
+    Parameters
+    ----------
+    config : Config
+    context : int
+        Tokens that there is room for.
+
+    Attributes
+    ----------
+    length : int
+        Tokens seen.
+    """
+
+    def __init__(self, config: Config, context: int):
+        if context < 1:
+            raise WorkbenchError(f"context={context} is not allowed: it is a number from 1 up")
+        self.config = config
+        self.context = context
+        self.length = 0
+        blocks = -(-context // LANES)
+        heads = config.layers, config.kv_heads
+        shapes = (*heads, blocks, config.head_dim, LANES), (*heads, blocks * LANES, config.head_dim)
+        check_memory(8 * int(np.prod(shapes[1])), f"a cache of {context} tokens")
+        # all numbers must be finite: those behind the last token are multiplied by zero
+        self.keys, self.values = (np.zeros(shape, np.float32) for shape in shapes)
+        self.cos, self.sin = rope.tables(
+            np.arange(context), config.head_dim, config.rope_base, config.rope_factors
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values, filled or not."""
+        return self.keys.nbytes + self.values.nbytes
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes that a token takes, over all layers."""
+        return 8 * self.config.layers * self.config.kv_heads * self.config.head_dim
+
+    def advance(self, n: int) -> None:
+        """Count n tokens that have gone through all layers."""
+        self.length += n
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens but the first `length`."""
+        if not 0 <= length <= self.length:
+            raise WorkbenchError(
+                f"length={length} is not allowed: the cache holds {self.length} tokens and can be "
+                f"cut to 0 to {self.length}"
+            )
+        self.length = length
+
+
+@final
+class Engine:
+    """A model that runs compiled, with the interface of `Model`.
+
+    Parameters
+    ----------
+    model : Model, str, path or Weights
+        What is not a Model is opened as `open_language_model` does.
+    weights : {"file", "planar", "base3", "int8", "int4"}
+        Form of the weights in memory, see `workbench.lm.packing`.
+    threads : int, optional
+        By default one a core.
+    activation : "silu" or "relu2", optional
+        As of `open_language_model`.
+    save : bool
+        Keep the packed weights in the cache folder, and share them with other processes.
+
+    Raises
+    ------
+    WorkbenchError
+        As `open_language_model` and `pack_model`; or a number of threads that is not allowed.
+    """
+
+    def __init__(
+        self,
+        model: Model | Weights | str | os.PathLike,
+        weights: Form = "file",
+        threads: int | None = None,
+        *,
+        activation: Activation | None = None,
+        save: bool = True,
+    ):
+        if not isinstance(model, Model):
+            model = open_language_model(model, activation=activation)
+        self.threads = kernels.cores() if threads is None else threads
+        check_threads(self.threads)
+        self.model = model
+        self.packed = packed_model(model, weights, save)
+        self._weights = _Arguments(model, self.packed)
+        self._scratch: _Scratch | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Engine {self.model.weights.name!r}: {', '.join(self.packed.kinds)}, "
+            f"{self.packed.nbytes >> 20} MB, {self.threads} threads>"
+        )
+
+    @property
+    def config(self) -> Config:
+        """The model's."""
+        return self.model.config
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        """From the file's own vocabulary."""
+        return self.model.tokenizer
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that a step reads; the keys and values seen come on top."""
+        return self.packed.nbytes
+
+    def new_cache(self, context: int | None = None) -> EngineCache:
+        """Room for the keys and values of `context` tokens, by default the model's context."""
+        return EngineCache(self.config, self.config.context if context is None else context)
+
+    def forward(
+        self, tokens: np.ndarray, cache: EngineCache, last: bool = False
+    ) -> Float32[np.ndarray, "n vocab"]:
+        """Logits of the next token after each of `tokens`, which follow what `cache` has seen.
+
+        Parameters
+        ----------
+        tokens : integer array or list (n,)
+        cache : EngineCache
+            Takes up the tokens, or stays as it was where this fails.
+        last : bool
+            Only after the last token: (1, vocab).
+
+        Raises
+        ------
+        TypeError
+            Tokens that are not whole numbers.
+        WorkbenchError
+            As of `Model.forward`.
+        """
+        tokens = checked_tokens(tokens, self.config, cache)
+        rows = 1 if last else len(tokens)
+        check_memory(4 * rows * self.config.vocab, f"{self.model.weights.name}: {rows} logits")
+        logits, position = [], cache.length
+        for start in range(0, len(tokens), CHUNK):
+            chunk = tokens[start : start + CHUNK]
+            outputs = len(chunk)
+            if last:  # a chunk in the middle needs none, but one costs little
+                outputs = 1
+            result = self._run(chunk, cache, position + start, outputs)
+            if not last or start + CHUNK >= len(tokens):
+                logits.append(result)
+        if not all(np.isfinite(part).all() for part in logits):
+            raise WorkbenchError(
+                f"{self.model.weights.name}: its numbers outgrow float32 on these tokens"
+            )
+        cache.advance(len(tokens))
+        return logits[0] if len(logits) == 1 else np.concatenate(logits)
+
+    def _run(self, tokens, cache, position, outputs):
+        """One call of the kernel. (n,) to (outputs, vocab)."""
+        scratch = self._scratch_for(len(tokens), outputs, position + len(tokens))
+        weights, seen = self._weights, slice(position, position + len(tokens))
+        kernels.load("decoder").forward(
+            weights.embedded(tokens),
+            *weights.arrays,
+            *(cache.keys, cache.values, cache.cos[seen], cache.sin[seen]),
+            *scratch.arrays,
+            *(position, self.config.heads, self.config.norm_eps),
+            *(int(self.config.activation == "relu2"), self.threads),
+        )
+        return scratch.logits[:, : self.config.vocab].copy()
+
+    def _scratch_for(self, tokens, outputs, length):
+        """Room for what comes between two products; that of the last call if it fits."""
+        scratch = self._scratch
+        if scratch is None or not scratch.fits(tokens, outputs, length):
+            self._scratch = scratch = _Scratch(
+                self.config, self.packed.matrices, tokens, outputs, length, self.threads
+            )
+        return scratch
+
+
+class _Arguments:
+    """What the kernel gets of a model, and the embedding, which is read from the file itself."""
+
+    def __init__(self, model, packed):
+        self._embedding = model.tensors.stored("token_embd.weight")
+        self._model = model
+        arena = packed.arena
+        config = model.config
+        norms = [_norms(model, name) for name in NORMS]
+        self.arrays = (
+            *(arena, arena.view(np.uint16), arena.view(np.int16), arena.view(np.float32)),
+            np.ascontiguousarray(packed.matrices[:, :6]),
+            *norms,
+            np.ascontiguousarray(model.tensors["output_norm.weight"]),
+        )
+        assert len(packed.matrices) == 4 * config.layers + 1
+
+    def embedded(self, tokens) -> Float32[np.ndarray, "tokens width"]:
+        if self._embedding is None:  # replaced
+            return self._model.tensors["token_embd.weight"][tokens]
+        tensor, _ = self._embedding
+        raw = np.ascontiguousarray(tensor.raw()[tokens])
+        return decode_blocks(tensor.quant, raw, tensor.shape[-1], scale=tensor.scale, threads=1)
+
+
+def _norms(model, name):
+    """The norm weights of all layers, (layers, channels); (0, 1) where there are none."""
+    if name.endswith("sub_norm") and not model.config.sub_norms:
+        return np.zeros((0, 1), np.float32)
+    return np.stack(
+        [model.tensors[f"blk.{layer}.{name}.weight"] for layer in range(model.config.layers)]
+    )
+
+
+class _Scratch:
+    """Arrays for one chunk: five of each kind, one for each matrix of a layer and the head."""
+
+    def __init__(self, config, matrices, tokens, outputs, length, threads):
+        self.tokens, self.outputs = tokens, outputs
+        self.room = -(-2 * length // LANES) * LANES  # twice, so that it lasts a while
+        lists: list[list[np.ndarray]] = [[] for _ in range(8)]
+        x16, x8, step, total, total8, sums, y, inner = lists
+        for place, count in zip((0, 1, 2, 3, -1), (*[tokens] * 4, outputs), strict=True):
+            # the layers' matrices of one place differ in form at most
+            same = matrices[place::4][: config.layers] if place >= 0 else matrices[-1:]
+            cols = int(same[0, 7])
+            ternary = same[np.isin(same[:, 0], TERNARY), 1]
+            groups = -(-cols // GROUP)
+            whole = count + (-count % TILE if count > 1 else 0)
+            width = cols + -cols % VECTOR if len(ternary) else 0
+            x16.append(np.empty((count, GROUP * groups), np.int16))
+            x8.append(aligned_bytes((whole, width), np.int8))
+            x8[-1][:] = 0
+            step.append(np.empty((count, groups), np.float32))
+            total.append(np.empty((count, groups), np.float32))
+            total8.append(np.zeros(whole, np.int32))
+            sums.append(np.empty((whole, int(ternary[0]) if len(ternary) else 0), np.int32))
+            y.append(np.empty((count, int(same[:, 1].max())), np.float32))
+            inner.append(np.empty((count, cols), np.float32))
+        self.logits = y[-1]
+        self.arrays = (*lists, np.zeros((threads, self.room), np.float32))
+
+    def fits(self, tokens, outputs, length):
+        return (self.tokens, self.outputs) == (tokens, outputs) and length <= self.room

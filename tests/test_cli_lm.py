@@ -12,6 +12,7 @@ from workbench.cli import main
 from workbench.lm import evaluate, generate, open_language_model, perplexity
 
 TEXT = "In the beginning was a word, and the word was short. " * 6
+WORDS = ["--prompt", "word", "--max-tokens", 8]
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}?"
 
 
@@ -42,7 +43,7 @@ def run(monkeypatch):
 
 
 def test_generate_prints_the_text_and_nothing_else_on_standard_output(run, path):
-    status, out, err = run("generate", path, "--prompt", "word", "--max-tokens", 8)
+    status, out, err = run("generate", path, *WORDS, "--weights", "reference")
     found = generate(open_language_model(path), "word", 8)
     assert (status, out) == (0, found.text + "\n")
     assert len(err.splitlines()) == 1
@@ -59,8 +60,27 @@ def test_generate_keys(run, path):
         "decode_tokens_per_s", "threads", "settings", "text",
     ]  # fmt: skip
     assert (row["tokens"], row["stopped"]) == (5, "length")
-    assert row["settings"] == "temperature=1.0,top_k=9,top_p=1.0,seed=3,max_tokens=5"
+    assert row["settings"] == "weights=file,temperature=1.0,top_k=9,top_p=1.0,seed=3,max_tokens=5"
     assert json.loads(run("generate", path, *words, "--json")[1])[0]["text"] == row["text"]
+
+
+@pytest.mark.parametrize("weights", ["file", "int8", "int4"])
+def test_the_fast_path_says_the_same_on_any_number_of_threads(run, path, weights):
+    texts = [
+        run("generate", path, *WORDS, "--weights", weights, "--temperature", 1, "--threads", n)
+        for n in (1, 2)
+    ]
+    assert texts[0][0] == 0
+    assert texts[0][1] == texts[1][1]
+
+
+def test_perplexity_of_the_fast_path_is_near_the_reference(run, path, textfile):
+    found = []
+    for weights in ("reference", "file"):
+        _, out, _ = run("perplexity", path, textfile, "--weights", weights, "--json")
+        found += json.loads(out)
+    assert found[0]["tokens"] == found[1]["tokens"]
+    assert found[1]["perplexity"] == pytest.approx(found[0]["perplexity"], rel=0.02)
 
 
 def test_generate_answers_a_message(run, path):
@@ -79,7 +99,7 @@ def test_perplexity_keys(run, path, textfile):
     found = perplexity(open_language_model(path), TEXT, window=32)
     assert (row["tokens"], row["perplexity"]) == (found.tokens, found.perplexity)
     assert (row["replaced"], row["nbytes"], row["bits_per_weight"]) == (0, 0, None)
-    assert row["settings"] == "window=32,stride=none,convention=all"
+    assert row["settings"] == "weights=reference,window=32,stride=none,convention=all"
 
 
 def test_perplexity_with_techniques(run, path, textfile):

@@ -36,6 +36,22 @@ Tensors = Annotated[
     str,
     typer.Option(help="Which matrices: shell patterns, separated by commas.", metavar="GLOB"),
 ]
+Activation = Annotated[
+    str | None,
+    typer.Option(
+        help="silu or relu2, for a bitnet model that does not say it.",
+        show_default="what the file says",
+    ),
+]
+Runs = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        help="reference: float32, slow and exact. Otherwise compiled, with int8 activations and "
+        "the weights in memory as file (as near to the file as possible), planar, base3, int8 or "
+        "int4.",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of our kernels.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Model, Threads
+from workbench.cli.arguments import Activation, Model, Runs, Threads
 from workbench.cli.output import AsJson, quiet_pipe, show
 
 
@@ -32,21 +32,21 @@ def generate(
         str | None,
         typer.Option(help="With --chat: chatml, or Jinja.", show_default="the model's own"),
     ] = None,
+    weights: Runs = "file",
+    activation: Activation = None,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Print what a model makes of a prompt, as it comes."""
-    from threadpoolctl import threadpool_limits
-
-    from workbench.lm import Sampler, chat_prompt, open_language_model
+    from workbench.lm import Sampler, chat_prompt, open_runner
     from workbench.lm import generate as generate_text
 
     sampler = Sampler(temperature, top_k, top_p, seed)
-    runner = open_language_model(model)
+    runner, limit = open_runner(model, weights, threads, activation=activation)
     words = prompt
     if chat:
         words = chat_prompt(runner.tokenizer, [{"role": "user", "content": prompt}], template)
-    with threadpool_limits(threads), quiet_pipe():
+    with limit, quiet_pipe():
         found = generate_text(
             runner,
             words,
@@ -66,6 +66,7 @@ def generate(
         "decode_tokens_per_s": found.decode_tokens_per_s,
         "threads": threads,
         "settings": {
+            "weights": weights,
             "temperature": temperature,
             "top_k": top_k,
             "top_p": top_p,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Model, Threads
+from workbench.cli.arguments import Activation, Model, Runs, Threads
 from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
@@ -49,31 +49,36 @@ def perplexity(
         int | None,
         typer.Option(help="Of the text, only so many from its begin.", min=2, show_default="all"),
     ] = None,
+    weights: Runs = "reference",
+    activation: Activation = None,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model's perplexity on a text, with exact counts."""
-    from threadpoolctl import threadpool_limits
-
-    from workbench.lm import evaluate, open_language_model
+    from workbench.lm import evaluate, open_runner
+    from workbench.lm import perplexity as score_text
     from workbench.lm.texts import read_text
 
     policy = _policy(replace or [])
     text = read_text(textfile)
-    runner = open_language_model(model)
+    if policy and weights != "reference":
+        raise WorkbenchError("--replace needs --weights reference, which takes any matrix as it is")
+    runner, limit = open_runner(model, weights, threads, activation=activation)
     if max_tokens is not None and runner.tokenizer is not None:
         text = runner.tokenizer.encode(text)[:max_tokens]
-    with threadpool_limits(threads), step_progress() as progress:
-        found = evaluate(
-            runner,
-            policy,
-            text,
-            window=window,
-            stride=stride,
-            convention=convention,
-            progress=progress,
-        )
-    score = found.perplexity
+    options = {"window": window, "stride": stride, "convention": convention}
+    costs = {"replaced": 0, "nbytes": 0, "bits_per_weight": None}
+    with limit, step_progress() as progress:
+        if policy:
+            found = evaluate(runner, policy, text, progress=progress, **options)
+            score = found.perplexity
+            costs = {
+                "replaced": len(found.tensors),
+                "nbytes": found.nbytes,
+                "bits_per_weight": found.bits_per_weight,
+            }
+        else:
+            score = score_text(runner, text, progress=progress, **options)
     row = {
         "model": model,
         "tokens": score.tokens,
@@ -81,6 +86,7 @@ def perplexity(
         "tokens_per_s": score.tokens_per_s,
         "threads": threads,
         "settings": {
+            "weights": weights,
             "window": score.window,
             "stride": score.stride,
             "convention": score.convention,
@@ -88,9 +94,7 @@ def perplexity(
         },
         "standard_error": score.standard_error,
         "text_tokens": score.text_tokens,
-        "replaced": len(found.tensors),
-        "nbytes": found.nbytes,
-        "bits_per_weight": found.bits_per_weight,
+        **costs,
     }
     show([row], as_json, hide=HIDDEN)
 

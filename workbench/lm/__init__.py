@@ -5,6 +5,7 @@ import importlib
 # public name: module that has it; loaded when first asked for
 _HOMES = {
     "Config": "workbench.lm.config",
+    "Engine": "workbench.lm.engine",
     "Model": "workbench.lm.model",
     "Sampler": "workbench.lm.sampling",
     "Tokenizer": "workbench.lm.tokenizer",
@@ -15,6 +16,7 @@ _HOMES = {
     "greedy_match": "workbench.lm.scoring",
     "make_random_model": "workbench.lm.synthetic",
     "open_language_model": "workbench.lm.model",
+    "open_runner": "workbench.lm.runners",
     "perplexity": "workbench.lm.scoring",
     "read_text": "workbench.lm.texts",
     "render_chat": "workbench.lm.chat",

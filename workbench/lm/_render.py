@@ -7,6 +7,7 @@ the machine's time and memory. Prints {"text": ...} or {"error": ...}.
 
 import json
 import sys
+from contextlib import suppress
 from datetime import datetime
 
 from jinja2 import TemplateError, Undefined
@@ -62,7 +63,8 @@ def limit(seconds: int, nbytes: int) -> None:
     except ImportError:  # no such thing on Windows: there the caller's time-out is all
         return
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (nbytes, nbytes))
+    with suppress(ValueError, OSError):  # macOS knows the limit and does not let it be set
+        resource.setrlimit(resource.RLIMIT_AS, (nbytes, nbytes))
 
 
 def render(template: str, variables: dict) -> dict:

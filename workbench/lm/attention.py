@@ -23,6 +23,7 @@ from workbench.lm.stores import TILE, CodeStore, Store
 
 Method = Literal["plain", "tiled", "packed"]
 
+WORK = 1 << 19  # multiplications that pay for a thread
 LOWEST = np.float32(-3e38)  # stands for minus infinity, and can be subtracted from itself
 
 
@@ -107,7 +108,7 @@ def attend(
         "packed" leaves out values of less than this weight, which changes no output by more than
         tokens * skip * the largest magnitude of a value.
     threads : int
-        For "packed"; the result is the same with any number. The others go by BLAS's threads.
+        At most, for "packed"; the result is the same with any number. The others go by BLAS's threads.
     """
     pieces = []
     for span in spans:
@@ -145,6 +146,7 @@ def packed_partial(span: Span, skip: float, threads: int) -> Partial:
 
     first = span.start // TILE  # whole tiles: what else they hold is not seen
     tokens = (-(-span.stop // TILE) - first) * TILE
+    threads = max(1, min(threads, kv_heads * rows * tokens * dims // WORK))
     scores = np.empty((kv_heads, rows, tokens), np.float32)
     room = np.empty((threads, 8 * TILE), np.float32)
     kernel.scores(

@@ -66,6 +66,19 @@ def test_filters_change_no_draw_that_they_let_through(filters):
     assert {sampler.choose(logits, sampler.generator()) for _ in range(20)} <= allowed
 
 
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.999999, 1 - 1e-12])
+@pytest.mark.parametrize("spread", [0, 0.01, 1, 8])
+def test_top_p_takes_the_fewest_that_make_the_share(top_p, spread):
+    logits = (np.random.default_rng(0).normal(size=3000) * spread).astype(np.float32)
+    sampler = Sampler(temperature=1, top_p=top_p)
+    order = np.argsort(-logits, kind="stable")
+    chances = np.exp(logits[order].astype(np.float64) - logits.max())
+    fewest = int((np.cumsum(chances) / chances.sum() < top_p - 1e-14).sum()) + 1
+    found = sampler._filtered(logits)
+    assert abs(len(found) - fewest) <= 1  # the last may hang on rounding
+    np.testing.assert_array_equal(found, order[: len(found)])
+
+
 def test_one_token_is_always_chosen():
     assert (
         Sampler(temperature=1, top_k=5, top_p=0.5).choose(np.zeros(1, np.float32), drawn_rng()) == 0

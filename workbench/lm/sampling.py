@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from workbench.errors import WorkbenchError
+
+FEW = 1024  # tokens that nearly always hold what top-p wants
 
 
 @final
@@ -93,15 +95,29 @@ class Sampler:
         """Ids of the tokens that may be chosen; the likeliest first, where a filter is set."""
         vocab = len(logits)
         top_k = min(self.top_k or vocab, vocab)
-        if top_k == vocab and self.top_p == 1:
-            return np.arange(vocab)
-        ids = _highest(logits, top_k)
         if self.top_p == 1:
-            return ids
-        chances = np.exp(logits[ids].astype(np.float64) - logits[ids[0]])
-        sums = np.cumsum(chances)
-        enough = np.searchsorted(sums, self.top_p * sums[-1], side="left")
-        return ids[: enough + 1]
+            return np.arange(vocab) if top_k == vocab else _highest(logits, top_k)
+        if top_k < vocab:
+            ids = _highest(logits, top_k)
+            chances = _chances(logits[ids])
+            return ids[: _enough(chances, self.top_p * chances.sum())]
+        share = self.top_p * _chances(logits).sum()
+        ids = _highest(logits, min(FEW, vocab))
+        chances = _chances(logits[ids])
+        if chances.sum() < share:  # rare, and sorting all takes as long as a small model's step
+            ids = _highest(logits, vocab)
+            chances = _chances(logits[ids])
+        return ids[: _enough(chances, share)]
+
+
+def _chances(logits: Float32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Probabilities but for a factor: the highest is 1."""
+    return np.exp(logits.astype(np.float64) - logits.max())
+
+
+def _enough(chances: Float64[np.ndarray, " n"], share: float) -> int:
+    """How many of the falling chances make at least the share."""
+    return int(np.searchsorted(np.cumsum(chances), share, side="left")) + 1
 
 
 def _highest(logits: Float32[np.ndarray, " vocab"], count: int) -> np.ndarray:

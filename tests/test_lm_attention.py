@@ -119,7 +119,7 @@ def test_scores_from_codes_are_those_of_dequantized_keys(rng, kind, mode):
     keys.write(0, 0, rng.normal(size=(2 * TILE, 3, 64)).astype(np.float32))
     q = rng.normal(size=(3, 5, 64)).astype(np.float32)
     scores = np.empty(3 * 5 * 2 * TILE, np.float32)
-    kernel = kernels.load("attention_packed")
+    kernel = kernels.load("attention_keys")
     room = np.empty((2, 8 * TILE), np.float32)
     kernel.scores(q, keys.data[0].reshape(-1), keys.scales[0], 0, keys.bits, scores, room)
     expected = q.astype(float) @ keys.read(0, 0, 2 * TILE).transpose(0, 2, 1)
@@ -161,12 +161,14 @@ def test_spans_may_begin_and_end_within_tiles(rng, kind, mode, start):
 
 @stores_of
 def test_compiled_and_plain_kernel_agree(rng, kind, mode, monkeypatch):
-    if not kernels.status("attention_packed").compiled:
-        pytest.skip(kernels.status("attention_packed").reason)
+    for name in ("attention_keys", "attention_values"):
+        if not kernels.status(name).compiled:
+            pytest.skip(kernels.status(name).reason)
     seen = span(rng, 9, n=2, heads=2, kv_heads=1, head_dim=6, kind=kind, mode=mode)
     compiled = packed_partial(seen, 1e-3, 2)
-    plain = importlib.import_module("pythran_kernels.attention_packed")
-    monkeypatch.setattr(kernels, "load", lambda name: plain)
+    monkeypatch.setattr(
+        kernels, "load", lambda name: importlib.import_module(f"pythran_kernels.{name}")
+    )
     uncompiled = packed_partial(seen, 1e-3, 2)
     np.testing.assert_allclose(compiled.result(), uncompiled.result(), atol=1e-6)
     np.testing.assert_allclose(compiled.total, uncompiled.total, rtol=1e-5)

@@ -108,7 +108,7 @@ def attend(
         "packed" leaves out values of less than this weight, which changes no output by more than
         tokens * skip * the largest magnitude of a value.
     threads : int
-        At most, for "packed"; the result is the same with any number. The others go by BLAS's threads.
+        At most, for "packed"; the result is the same with any number. The others use BLAS's.
     """
     pieces = []
     for span in spans:
@@ -136,8 +136,7 @@ def partial(span: Span, start: int, stop: int) -> Partial:
 
 
 def packed_partial(span: Span, skip: float, threads: int) -> Partial:
-    """Partial result over a span, straight from codes; see pythran_kernels/attention_packed.py."""
-    kernel = kernels.load("attention_packed")
+    """Partial result over a span, straight from codes; see pythran_kernels/attention_keys.py."""
     keys, values, layer = span.keys, span.values, span.layer
     dims = keys.data.shape[3]
     q = _queries(span)  # (kv_heads, rows, head_dim)
@@ -149,7 +148,7 @@ def packed_partial(span: Span, skip: float, threads: int) -> Partial:
     threads = max(1, min(threads, kv_heads * rows * tokens * dims // WORK))
     scores = np.empty((kv_heads, rows, tokens), np.float32)
     room = np.empty((threads, 8 * TILE), np.float32)
-    kernel.scores(
+    kernels.load("attention_keys").scores(
         q, keys.data[layer].reshape(-1), keys.scales[layer], first, keys.bits, scores.ravel(), room
     )
     top, total = _soften(scores, span, first * TILE)
@@ -159,7 +158,7 @@ def packed_partial(span: Span, skip: float, threads: int) -> Partial:
     chosen = np.empty((threads, tokens + 8), np.int32)
     limits = np.float32(skip) * total[..., 0]
     codes = values.data[layer].reshape(-1)
-    kernel.weigh(
+    kernels.load("attention_values").weigh(
         scores.ravel(),
         limits,
         codes,

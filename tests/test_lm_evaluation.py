@@ -5,7 +5,7 @@ import pytest
 
 import workbench as wb
 from workbench.lm import make_random_model, open_language_model, perplexity, sensitivity
-from workbench.lm.evaluation import chosen_techniques
+from workbench.lm.evaluation import apply_policy, chosen_techniques
 
 IDS = np.random.default_rng(1).integers(0, 48, 60)
 KEYS = ["layer", "perplexity", "base", "ratio", "tokens", "nbytes", "bits_per_weight", "rel_mse"]
@@ -45,9 +45,23 @@ def test_the_first_pattern_that_fits_counts(model):
     }  # fmt: skip
 
 
-def test_vectors_are_never_taken(model):
+def test_patterns_that_fit_matrices_take_no_vectors(model):
     assert not [name for name in taken(model, {"*": "q8_0"}) if "norm" in name]
     assert "token_embd.weight" in taken(model, {"*": "q8_0"})
+    both = taken(model, {"blk.0.attn_*": "q8_0", "blk.*_norm.weight": "planar-ternary"})
+    assert both.pop("blk.0.attn_norm.weight") == "planar-ternary"
+    assert len([name for name, technique in both.items() if technique == "q8_0"]) == 4
+
+
+def test_vectors_are_matrices_of_one_row(model):
+    name = "blk.1.ffn_norm.weight"
+    vector = np.random.default_rng(0).standard_normal(32).astype(np.float32)
+    recipe = wb.technique("planar-ternary", rounding="optimal")
+    changed, [replaced] = apply_policy(model.with_tensors({name: vector}), {name: recipe})
+    encoded = recipe.encode(vector[None])
+    assert np.array_equal(changed.tensors[name], encoded.decode()[0])
+    assert (replaced.nbytes, replaced.weights) == (encoded.nbytes, 32)
+    assert len(np.unique(changed.tensors[name])) == 3
 
 
 def test_techniques_come_as_text_or_as_they_are(model):
@@ -65,7 +79,7 @@ def test_techniques_come_as_text_or_as_they_are(model):
             wb.WorkbenchError,
             r"no matrix is called 'blk.9.\*'; there are token",
         ),
-        ({"*.ffn_norm.weight": "q8_0"}, wb.WorkbenchError, "no matrix is called"),
+        ({"*.ffn_norm": "q8_0"}, wb.WorkbenchError, "no matrix is called"),
         ({"blk.*": "q8_0", "blk.0.*": "nf4"}, wb.WorkbenchError, r"'blk.0.\*' never counts"),
         ({"blk.*": "q9"}, wb.WorkbenchError, "no technique is called 'q9'"),
         ({"blk.*": "uniform:bits"}, wb.WorkbenchError, "'bits' is not of the form key=value"),

@@ -86,7 +86,7 @@ def evaluate(
     cache: Mapping | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The perplexity of a model some of whose matrices are stored by techniques.
+    """The perplexity of a model some of whose tensors are stored by techniques.
 
     The model runs on the reference path with the decoded matrices, so what is measured is the loss
     of the weights alone: techniques that also round activations do not do so here.
@@ -98,7 +98,8 @@ def evaluate(
     policy : mapping of pattern to technique
         Names or shell patterns of matrices, such as ``"blk.*.ffn_*"``; techniques as
         ``"name:key=value"`` or `Technique` objects, or None to leave matrices as they are. The
-        first pattern that fits a matrix counts. Vectors are never replaced.
+        first pattern that fits a matrix counts. Vectors are only replaced by patterns that fit no
+        matrix, such as ``"*_norm.weight"``, each as a matrix of one row.
     text : str or token ids
     window, stride, convention, cache, progress
         As in `perplexity`; `progress` is first called for each matrix.
@@ -111,21 +112,9 @@ def evaluate(
     """
     if not isinstance(model, Model):
         model = open_language_model(model)
-    chosen = chosen_techniques(model, policy)
-    decoded, replaced = {}, []
-    for done, (name, technique) in enumerate(chosen.items()):
-        if progress is not None:
-            progress(done, len(chosen), f"{technique.id} on {name}")
-        matrix = np.asarray(model.tensors[name])
-        try:
-            encoded = technique.encode(matrix)
-        except WorkbenchError as error:
-            raise WorkbenchError(f"{technique.id} cannot store {name!r}: {error}") from None
-        decoded[name] = encoded.decode()
-        error = relative_mse(matrix, decoded[name])
-        replaced.append(Replaced(name, technique, encoded.nbytes, matrix.size, error))
+    changed, replaced = apply_policy(model, policy, progress=progress)
     found = perplexity(
-        model.with_tensors(decoded),
+        changed,
         text,
         window=window,
         stride=stride,
@@ -133,21 +122,58 @@ def evaluate(
         cache=cache,
         progress=progress,
     )
-    return Evaluation(found, tuple(replaced))
+    return Evaluation(found, replaced)
+
+
+def apply_policy(
+    model: Model, policy: Policy, *, progress: Progress | None = None
+) -> tuple[Model, tuple[Replaced, ...]]:
+    """A model with what techniques make of its tensors, and what they made of each.
+
+    Parameters
+    ----------
+    model : Model
+        Stays as it is; the result shares whatever is not replaced.
+    policy, progress
+        As in `evaluate`.
+    """
+    chosen = chosen_techniques(model, policy)
+    decoded, replaced = {}, []
+    for done, (name, technique) in enumerate(chosen.items()):
+        if progress is not None:
+            progress(done, len(chosen), f"{technique.id} on {name}")
+        tensor = np.asarray(model.tensors[name])
+        matrix = np.atleast_2d(tensor)
+        try:
+            encoded = technique.encode(matrix)
+        except WorkbenchError as error:
+            raise WorkbenchError(f"{technique.id} cannot store {name!r}: {error}") from None
+        result = encoded.decode()
+        decoded[name] = result.reshape(tensor.shape)
+        error = relative_mse(matrix, result)
+        replaced.append(Replaced(name, technique, encoded.nbytes, tensor.size, error))
+    return model.with_tensors(decoded), tuple(replaced)
 
 
 def chosen_techniques(model: Model, policy: Policy) -> dict[str, Technique]:
-    """The technique of each matrix that a policy replaces, in the model's order."""
+    """The technique of each tensor that a policy replaces, in the model's order."""
     matrices = matrix_names(model)
     recipes = [_recipe(pattern, technique) for pattern, technique in policy.items()]
-    takes = {
-        name: next((i for i, pattern in enumerate(policy) if _fits(name, pattern)), None)
-        for name in matrices
+    for_vectors = {
+        index
+        for index, pattern in enumerate(policy)
+        if not any(_fits(name, pattern) for name in matrices)
     }
+    takes = {}
+    for name in model.tensors:
+        fitting = (i for i, pattern in enumerate(policy) if _fits(name, pattern))
+        if len(model.tensors.shape(name)) == 1:
+            fitting = (i for i in fitting if i in for_vectors)
+        takes[name] = next(fitting, None)
     for index, pattern in enumerate(policy):
         if index in takes.values():
             continue
-        if any(_fits(name, pattern) for name in matrices):
+        if any(_fits(name, pattern) for name in model.tensors):
             raise WorkbenchError(
                 f"the pattern {pattern!r} never counts: patterns before it take all it fits"
             )

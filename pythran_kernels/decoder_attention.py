@@ -1,7 +1,8 @@
 """Causal attention over a cache of keys and values, one head of one token at a time.
 
-Keys lie in blocks of LANES positions, (layers, kv_heads, blocks, head_dim, lanes), so that a loop over
-positions is a loop over neighbours; values as (layers, kv_heads, positions, head_dim).
+Keys lie in blocks of `lanes` positions, (layers, kv_heads, blocks, depth, lanes), so that a loop over
+positions is a loop over neighbours; depth is head_dim up to a multiple of four, with zeros. Values lie
+as (layers, kv_heads, positions, head_dim).
 """
 
 # pythran export remember(float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:,:,:,:], float32[:,:,:,:], int, int, int, int, int)
@@ -18,10 +19,10 @@ def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
     a head turns with element i + head_dim / 2. Token t goes to position + t.
     """
     kv_heads = keys.shape[1]
-    dim = keys.shape[3]
+    dim = values.shape[3]
     lanes = keys.shape[4]
     half = dim // 2
-    scale = np.float32(1) / np.sqrt(np.float32(dim))
+    scale = np.float32(np.float32(1) / np.sqrt(np.float32(dim)))
     for t in range(first, last):
         block = (position + t) // lanes
         lane = (position + t) % lanes
@@ -52,7 +53,7 @@ def attend(qkv, keys, values, scores, y, layer, length, heads, t, scratch):
 
 def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratch):
     """Write y[t, h * dim : (h + 1) * dim]; scores[scratch] is room for what is seen."""
-    dim = keys.shape[3]
+    dim = values.shape[3]
     lanes = keys.shape[4]
     kv = h // (heads // keys.shape[1])
     start = h * dim
@@ -63,12 +64,17 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratc
         assert at >= 0
         for i in range(lanes):
             scores[scratch, at + i] = 0
-        for j in range(0, dim, 2):
+        for j in range(0, keys.shape[3], 4):
             a = qkv[t, start + j]
             b = qkv[t, start + j + 1]
+            c = qkv[t, start + j + 2]
+            d = qkv[t, start + j + 3]
             for i in range(lanes):
                 scores[scratch, at + i] += (
-                    a * keys[layer, kv, block, j, i] + b * keys[layer, kv, block, j + 1, i]
+                    a * keys[layer, kv, block, j, i]
+                    + b * keys[layer, kv, block, j + 1, i]
+                    + c * keys[layer, kv, block, j + 2, i]
+                    + d * keys[layer, kv, block, j + 3, i]
                 )
     # softmax, not yet divided by its sum; beyond the last position, weights of 0
     peak = scores[scratch, 0]
@@ -85,7 +91,7 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratc
         b += scores[scratch, i + 1]
         c += scores[scratch, i + 2]
         d += scores[scratch, i + 3]
-    inverse = np.float32(1) / ((a + b) + (c + d))
+    inverse = np.float32(np.float32(1) / ((a + b) + (c + d)))
     # the mean of the values
     for j in range(dim):
         y[t, start + j] = 0

@@ -1,4 +1,7 @@
-"""What a transformer does to each token by itself between two products: norms, rounding, gates."""
+"""What a transformer does to each token by itself between two products: norms, rounding, gates.
+
+Pythran divides in float64: a quotient is made float32 at once, or all that follows becomes float64.
+"""
 
 # pythran export normalise(float32[:,:] order(C), float32[:], float, float32[:,:] order(C), int, int)
 # pythran export round_groups(float32[:,:] order(C), int16[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), int, int)
@@ -25,8 +28,8 @@ def normalise(x, weight, eps, y, first, last):
             h += x[t, j + 7] * x[t, j + 7]
         for j in range(whole, cols):
             a += x[t, j] * x[t, j]
-        mean = ((a + b) + (c + d) + ((e + f) + (g + h))) / np.float32(cols)
-        scale = np.float32(1) / np.sqrt(mean + np.float32(eps))
+        mean = np.float32(((a + b) + (c + d) + ((e + f) + (g + h))) / np.float32(cols))
+        scale = np.float32(np.float32(1) / np.sqrt(mean + np.float32(eps)))
         for j in range(cols):
             y[t, j] = x[t, j] * scale * weight[j]
 
@@ -58,7 +61,7 @@ def round_groups(x, q, step, total, first, last):
             start = 32 * g
             stop = min(start + 32, cols)
             peak = max(largest(x, t, start, stop), np.float32(1e-30))
-            inverse = np.float32(127) / peak
+            inverse = np.float32(np.float32(127) / peak)
             s = np.int32(0)
             bad = np.int32(0)
             for j in range(start, stop):
@@ -69,7 +72,7 @@ def round_groups(x, q, step, total, first, last):
                 bad += np.int32(v - v != np.float32(0))
             for j in range(stop, start + 32):
                 q[t, j] = 0
-            unit = peak / np.float32(127)
+            unit = np.float32(peak / np.float32(127))
             if bad > 0:
                 unit = np.float32(np.nan)
             step[t, g] = unit
@@ -85,7 +88,7 @@ def round_tokens(x, q, step, total, first, last):
     cols = x.shape[1]
     for t in range(first, last):
         peak = max(largest(x, t, 0, cols), np.float32(1e-5))
-        inverse = np.float32(127) / peak
+        inverse = np.float32(np.float32(127) / peak)
         s = np.int32(0)
         bad = np.int32(0)
         for j in range(cols):
@@ -96,7 +99,7 @@ def round_tokens(x, q, step, total, first, last):
             bad += np.int32(v - v != np.float32(0))
         for j in range(cols, q.shape[1]):
             q[t, j] = 0
-        unit = peak / np.float32(127)
+        unit = np.float32(peak / np.float32(127))
         if bad > 0:
             unit = np.float32(np.nan)
         step[t, 0] = unit
@@ -108,7 +111,7 @@ def exponential(x):
 
     Written so, and unlike a library's, it vectorizes.
     """
-    v = (x if x > np.float32(-80) else np.float32(-80)) * np.float32(1 / 256)
+    v = (x if x > np.float32(-80) else np.float32(-80)) * np.float32(0.00390625)
     p = np.float32(1 / 120) + v * np.float32(1 / 720)
     p = np.float32(1 / 24) + v * p
     p = np.float32(1 / 6) + v * p
@@ -139,4 +142,4 @@ def gate(x, y, relu2, first, last):
                 v = x[t, j]
                 e = exponential(-abs(v))
                 top = np.float32(1) if v > np.float32(0) else e
-                y[t, j] = v * (top / (np.float32(1) + e)) * x[t, ff + j]
+                y[t, j] = v * np.float32(top / (np.float32(1) + e)) * x[t, ff + j]

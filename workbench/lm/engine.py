@@ -66,7 +66,8 @@ class EngineCache:
         self.length = 0
         blocks = -(-context // LANES)
         heads = config.layers, config.kv_heads
-        shapes = (*heads, blocks, config.head_dim, LANES), (*heads, blocks * LANES, config.head_dim)
+        depth = config.head_dim + config.head_dim % 4  # it is even
+        shapes = (*heads, blocks, depth, LANES), (*heads, blocks * LANES, config.head_dim)
         check_memory(8 * int(np.prod(shapes[1])), f"a cache of {context} tokens")
         # all numbers must be finite: those behind the last token are multiplied by zero
         self.keys, self.values = (np.zeros(shape, np.float32) for shape in shapes)

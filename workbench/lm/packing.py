@@ -33,11 +33,9 @@ Form = Literal["file", "planar", "base3", "int8", "int4"]
 PLACES = (("attn_q", "attn_k", "attn_v"), ("attn_output",), ("ffn_gate", "ffn_up"), ("ffn_down",))
 KINDS = ("int4", "int4 offset", "int8", "planar", "base3")  # by number, as decoder.py knows them
 GROUP = 32
-LANES = 32  # rows of a block are a multiple: what a 512-bit vector holds of 16-bit numbers
+BLOCK = 32  # rows of a block: the 16-bit numbers of one vector, and little to pad
 ALIGNMENT = 64
 TILE = 4  # tokens that the kernels of ternary weights take at a time
-# rows of a block, and the time that the kernels take a row with it beside 192
-BLOCKS = {32: 1.3, 64: 1.15, 96: 1.07, 128: 1.05, 160: 1.02, 192: 1.0}
 
 
 @dataclass(frozen=True)
@@ -292,7 +290,7 @@ class _Writer:
             size = ternary.packing.ROWS_PER_BYTE[layout]
             kind, width, units = KINDS.index(layout), 1, matrix.scales
         else:
-            size = block_rows(rows)
+            size = BLOCK
             kind, data, units = _records(matrix, size)
             width = 2
         padded = rows + -rows % size
@@ -317,15 +315,6 @@ class _Writer:
         arena = arena[first : first + self.size]
         np.concatenate(self.parts, out=arena)
         return PackedModel(arena, np.array(self.table, np.int64))
-
-
-def block_rows(rows: int) -> int:
-    """Rows of a block, such that two threads get little padding and about equal shares."""
-
-    def cost(size):
-        return -(-rows // (2 * size)) * size * BLOCKS[size]
-
-    return min(BLOCKS, key=cost)
 
 
 def _records(matrix: Grouped, size: int) -> tuple[int, UInt16[np.ndarray, "..."], np.ndarray]:

@@ -1,20 +1,28 @@
-"""`workbench bench`: races, every kernel and every named peer in one run."""
+"""`workbench bench`: races against named peers in one run, and what loading a model takes."""
 
 from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import read_counts, read_shapes
+from workbench.cli.arguments import (
+    Activation,
+    Model,
+    Runs,
+    Threads,
+    read_counts,
+    read_shapes,
+    split,
+)
 from workbench.cli.output import AsJson, show, step_progress
 
 HIDDEN = ("min_s", "max_s", "nbytes", "machine")  # in JSON, but too much for a table
 
-app = typer.Typer(help="Races against named peers.", no_args_is_help=True)
+app = typer.Typer(help="Races against named peers, and what loading takes.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Races against named peers."""
+    """Races against named peers, and what loading takes."""
 
 
 @app.command()
@@ -44,3 +52,95 @@ def matmul(
     with step_progress() as progress:
         rows = bench_matmul(shapes, *counts, only=only, seconds=seconds, progress=progress)
     show(rows, as_json, hide=HIDDEN, note=f"\nMeasured on {rows[0]['machine']}.\n")
+
+
+@app.command()
+def load(
+    model: Model,
+    weights: Runs = "file",
+    threads: Threads = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Of each warm and cold run.")] = 3,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Instead: the memory that so many processes use at the same time."
+        ),
+    ] = 0,
+    activation: Activation = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything up to a model's first token, step by step: time and memory, warm and cold."""
+    from workbench.lm import load_memory, load_profile
+
+    routes = ("reference",) if weights == "reference" else ("pack", "engine")
+    form = "file" if weights == "reference" else weights
+    options = {"weights": form, "threads": threads, "activation": activation}
+    with step_progress() as progress:
+        if processes:
+            rows = load_memory(model, processes, routes=routes[-1:], progress=progress, **options)
+        else:
+            rows = load_profile(model, routes=routes, repeats=repeats, progress=progress, **options)
+    show(rows, as_json, hide=("model", "min_s", "max_s", "pss_bytes"))
+
+
+@app.command()
+def reading(
+    model: Model,
+    repeats: Annotated[int, typer.Option(min=1, help="Of each cold measurement.")] = 3,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Instead: the memory that so many processes use at the same time."
+        ),
+    ] = 0,
+    seconds: Annotated[float, typer.Option(help="For all warm ones.", min=0.01)] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """A model's file read and mapped: time, warm and cold, and memory."""
+    from workbench.measure.mapping import bench_reading, reading_memory
+    from workbench.models import open_model
+
+    path = open_model(model).path
+    with step_progress() as progress:
+        if processes:
+            rows = reading_memory(path, processes, progress=progress)
+        else:
+            rows = bench_reading(path, seconds=seconds, repeats=repeats, progress=progress)
+    show(rows, as_json, hide=("min_s", "max_s"))
+
+
+@app.command()
+def decoding(
+    types: Annotated[
+        str, typer.Option(help="GGUF types, separated by commas.", show_default="all with a kernel")
+    ] = "",
+    threads: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
+    weights: Annotated[int, typer.Option(help="How many to decode.", min=1)] = 1 << 23,
+    seconds: Annotated[float, typer.Option(help="Time for each type.", min=0.01)] = 1.5,
+    as_json: AsJson = False,
+) -> None:
+    """Blocks decoded to float32, by type and threads, beside gguf-py."""
+    from workbench.measure.decoding import DECODED, bench_decoding
+
+    chosen, counts = split(types) if types else DECODED, read_counts(threads, "--threads")
+    with step_progress() as progress:
+        rows = bench_decoding(chosen, counts, weights=weights, seconds=seconds, progress=progress)
+    show(rows, as_json, hide=("min_s", "max_s", "nbytes", "ratio_min", "ratio_max"))
+
+
+@app.command()
+def pools(
+    sizes: Annotated[str, typer.Option(help="Rows and columns, separated by commas.")] = (
+        "512,1024,2048,4096,8192"
+    ),
+    threads: Threads = 2,
+    seconds: Annotated[float, typer.Option(help="Time for each size.", min=0.01)] = 1.5,
+    as_json: AsJson = False,
+) -> None:
+    """Threads kept in a pool, spawned for each product, and OpenMP's inside of the kernel."""
+    from workbench.measure.pools import bench_pools
+
+    wanted = read_counts(sizes, "--sizes")
+    with step_progress() as progress:
+        rows = bench_pools(wanted, threads, seconds=seconds, progress=progress)
+    show(rows, as_json, hide=("min_s", "max_s", "ratio_spawned_min", "ratio_spawned_max"))

@@ -14,6 +14,8 @@ _HOMES = {
     "evaluate": "workbench.lm.evaluation",
     "generate": "workbench.lm.generation",
     "greedy_match": "workbench.lm.scoring",
+    "load_memory": "workbench.lm.loading",
+    "load_profile": "workbench.lm.loading",
     "make_random_model": "workbench.lm.synthetic",
     "open_language_model": "workbench.lm.model",
     "open_runner": "workbench.lm.runners",

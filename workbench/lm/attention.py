@@ -141,7 +141,8 @@ def packed_partial(span: Span, skip: float, threads: int) -> Partial:
     dims = keys.data.shape[3]
     q = _queries(span)  # (kv_heads, rows, head_dim)
     kv_heads, rows, head_dim = q.shape
-    q = np.pad(q, ((0, 0), (0, 0), (0, dims - head_dim)))
+    if dims > head_dim:
+        q = np.pad(q, ((0, 0), (0, 0), (0, dims - head_dim)))
 
     first = span.start // TILE  # whole tiles: what else they hold is not seen
     tokens = (-(-span.stop // TILE) - first) * TILE
@@ -181,16 +182,21 @@ def _queries(span):
 
 def _soften(scores, span, start):
     """Scores of the slots from `start` on become exp(score - top); returns top and their sum."""
-    slot = np.arange(start, start + scores.shape[2])
-    unseen = (slot < span.first[:, None]) | (slot >= span.last[:, None])  # (n, slots)
-    unseen |= (slot < span.start) | (slot >= span.stop)
-    some = unseen.any()
-    if some:
+    before, behind = max(span.start - start, 0), span.stop - start
+    stop = start + scores.shape[2]
+    causal = span.first.max() > max(start, span.start) or span.last.min() < min(stop, span.stop)
+    if causal:
+        slot = np.arange(start, stop)
+        unseen = (slot < span.first[:, None]) | (slot >= span.last[:, None])  # (n, slots)
+        unseen |= (slot < span.start) | (slot >= span.stop)
         unseen = np.repeat(unseen, scores.shape[1] // len(unseen), axis=0)  # (rows, slots)
         np.copyto(scores, LOWEST, where=unseen)
+    else:  # for one token, which sees the whole span, masks would take as long as the rest
+        scores[..., :before] = LOWEST
+        scores[..., behind:] = LOWEST
     top = scores.max(axis=2, keepdims=True)
     scores -= top
     np.exp(scores, out=scores)
-    if some:
+    if causal:
         np.copyto(scores, 0, where=unseen)  # also in rows that see nothing
     return top, scores.sum(axis=2, keepdims=True)

@@ -159,12 +159,11 @@ class CodeStore(Store):
         self.scales[layer, :, start : start + len(x)] = scales.T
         data = self._by_token(layer)
         byte, shift = self._places(np.arange(start, start + len(x)))
-        for place in range(0, 8, self.bits):  # tokens of the same byte one after the other
-            here = np.flatnonzero(shift == place)
-            if len(here):
-                where = tuple(axis[here] for axis in byte)
-                others = np.uint8(255 - (((1 << self.bits) - 1) << place))
-                data[where] = data[where] & others | codes[here] << np.uint8(place)
+        for place in set(shift.tolist()):  # tokens of the same byte one after the other
+            here = shift == place
+            where = tuple(axis[here] for axis in byte)
+            others = np.uint8(255 - (((1 << self.bits) - 1) << place))
+            data[where] = data[where] & others | codes[here] << np.uint8(place)
 
     def read(self, layer, start, stop):
         byte, shift = self._places(np.arange(start, stop))

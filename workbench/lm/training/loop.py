@@ -192,3 +192,5 @@ def use_threads(threads: int) -> None:
     """As many threads as asked for, and only algorithms whose result never varies."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # shares of attention become so small that the processor slows down; 0 changes no weight
+    torch.set_flush_denormal(True)

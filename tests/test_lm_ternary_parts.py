@@ -1,12 +1,10 @@
-"""Embeddings and norm weights as trits: exact bytes, look-ups, models that use them."""
+"""Embeddings and norm weights as trits: exact bytes and look-ups."""
 
 import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.lm.model import open_language_model
-from workbench.lm.synthetic import make_random_model
-from workbench.lm.ternary_parts import ternary_gains, ternary_table, with_ternary_parts
+from workbench.lm.ternary_parts import ternary_gains, ternary_table
 
 MODES = ["fixed", "none", "rms", "optimal"]
 
@@ -42,32 +40,6 @@ def test_gains_by_half_the_largest(rng, channels):
     stored = ternary_gains(gains)
     np.testing.assert_allclose(stored.decode(), expected)
     assert stored.nbytes == -(-channels // 4) + 4
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "tiny.gguf"
-    make_random_model(path, "llama", layers=1, width=256, ff=256, heads=4, vocab=32, quant="F32")
-    return open_language_model(path)
-
-
-def test_a_model_computes_with_its_ternary_parts(model):
-    parts = with_ternary_parts(model, embedding="optimal", norms="rms")
-    assert set(parts.nbytes) == {
-        "token_embd.weight",
-        "blk.0.attn_norm.weight",
-        "blk.0.ffn_norm.weight",
-        "output_norm.weight",
-    }
-    assert parts.nbytes["token_embd.weight"] == 32 * 256 // 4 + 32 * 4
-    assert parts.replaced_nbytes["token_embd.weight"] == model.weights["token_embd.weight"].nbytes
-    for name in parts.nbytes:
-        decoded = parts.model.tensors[name]
-        assert len(np.unique(np.abs(decoded[decoded != 0]))) <= len(np.atleast_2d(decoded))
-    logits = [m.forward([1, 2], m.new_cache(4)) for m in (model, parts.model)]
-    assert np.abs(logits[0] - logits[1]).max() > 0
-    nothing = with_ternary_parts(model)
-    assert nothing.nbytes == {}
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,12 @@ from jaxtyping import Float32
 
 from workbench import ternary
 from workbench.errors import WorkbenchError
-from workbench.lm.model import Model
 from workbench.lm.stores import ROUNDING, Mode
 
 GainMode = Literal["half", Mode]
 
 # gains lie around one value, which a threshold of half the largest keeps: seed 001's rule for norms
 GAIN_ROUNDING = {"half": {"rounding": "absmax", "threshold": 0.5}, **ROUNDING}
-EMBEDDING = "token_embd.weight"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,61 +127,6 @@ def ternary_gains(gains: np.ndarray, mode: GainMode = "half") -> TernaryGains:
     rows.ravel()[: len(gains)] = trits.codes[0]
     scales = np.repeat(trits.scales[:, 0], 4)
     return TernaryGains(TernaryTable(ternary.pack(rows), scales), len(gains))
-
-
-@dataclass(frozen=True)
-class TernaryParts:
-    """A model with some of its parts as trits.
-
-    Attributes
-    ----------
-    model : Model
-        It computes with the decoded parts.
-    nbytes : dict of int
-        Bytes of each part that is stored as trits, by tensor name.
-    replaced_nbytes : dict of int
-        Bytes of the same tensors in the file.
-    """
-
-    model: Model
-    nbytes: dict[str, int]
-    replaced_nbytes: dict[str, int]
-
-
-def with_ternary_parts(
-    model: Model, *, embedding: Mode | None = None, norms: GainMode | None = None
-) -> TernaryParts:
-    """A model whose embedding, norm weights or both are stored as trits.
-
-    Parameters
-    ----------
-    model : Model
-    embedding : {"fixed", "none", "rms", "optimal"}, optional
-        Of a tied model this is the output matrix too.
-    norms : {"half", "fixed", "none", "rms", "optimal"}, optional
-        All of them.
-
-    Raises
-    ------
-    WorkbenchError
-        An unknown mode.
-    """
-    stored = {}
-    if embedding is not None:
-        stored[EMBEDDING] = ternary_table(model.tensors[EMBEDDING], embedding)
-    if norms is not None:
-        for name in norm_names(model):
-            stored[name] = ternary_gains(model.tensors[name], norms)
-    return TernaryParts(
-        model.with_tensors({name: part.decode() for name, part in stored.items()}),
-        {name: part.nbytes for name, part in stored.items()},
-        {name: model.weights[name].nbytes for name in stored},
-    )
-
-
-def norm_names(model: Model) -> list[str]:
-    """Tensors that are the weights of norms."""
-    return [name for name in model.tensors if name.endswith("_norm.weight")]
 
 
 def _check(name, value, allowed):

@@ -15,6 +15,7 @@ AsJson = Annotated[
 ]
 
 SECONDS = "_s"  # the unit at the end of a key
+RATE = "_per_s"
 PROSE = {"allowed", "description", "mend", "parameters", "path", "source", "value"}  # may wrap
 READABLE = 20  # characters, below which prose is not wrapped
 WIDEST = 100_000
@@ -86,7 +87,7 @@ def _table(keys: Sequence[str], rows: Sequence[Mapping]) -> str:
     for key in keys:
         numeric = all(_is_number(row[key]) for row in rows)
         table.add_column(
-            key.removesuffix(SECONDS).replace("_", "\n" if numeric else " "),
+            _title(key).replace("_", "\n" if numeric else " "),
             justify="right" if numeric else "left",
             vertical="bottom",
             no_wrap=key not in PROSE,
@@ -114,6 +115,11 @@ def _narrow(table, console, excess: int) -> None:
         column.max_width = max(left * width // max(sum(widths), 1), min(width, READABLE))
 
 
+def _title(key: str) -> str:
+    """The key of a column; durations have their unit in every cell."""
+    return key if key.endswith(RATE) else key.removesuffix(SECONDS)
+
+
 def _is_number(value) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
@@ -127,7 +133,7 @@ def _cell(key: str, value) -> str:
         return "yes" if value else "no"
     if not _is_number(value):
         return str(value)
-    if key.endswith(SECONDS):
+    if key.endswith(SECONDS) and not key.endswith(RATE):
         return _duration(value)
     if isinstance(value, int):
         return f"{value:,}"

@@ -96,6 +96,7 @@ ENCODABLE = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q8_0", "TQ1_0", "TQ2_0", "Q2
 SIGNED = {"I8": "<i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F64": "<f8"}
 UNSIGNED = {"BOOL": "<u1", "U8": "<u1", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
 NUMBERS = SIGNED | UNSIGNED
+PARALLEL_FROM = 1 << 16  # weights; fewer are decoded before a second thread has woken up
 VANISHING = np.float32(2**-96)  # smaller weights have no float16 scale, and 1 / scale overflows
 
 
@@ -141,7 +142,7 @@ def decode_blocks(
     scale : float
         Of I2_S and I2_S_ARM, which keep one scale for the whole tensor outside the rows.
     threads : int, optional
-        By default one a core.
+        By default one a core. Few weights are decoded on one.
 
     Raises
     ------
@@ -166,6 +167,8 @@ def decode_blocks(
     out = np.empty((raw.shape[0], cols), np.float32)
     if out.size == 0:
         return out
+    if out.size < PARALLEL_FROM:
+        threads = 1
     module = kernels.load(block.kernels)
     if block.kernels == "blocks_plain":
         _decode_numbers(module, name, raw.reshape(-1), threads, out.reshape(-1))

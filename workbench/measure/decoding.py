@@ -41,7 +41,7 @@ def bench_decoding(
         Names in `DECODED`.
     threads : sequence of int
     weights : int
-        How many to decode, up to a whole number of rows of 4096.
+        How many to decode, up to a whole number of rows of 4096; few are decoded on one thread.
     seconds : float
         For each type.
     progress : callable (done, total, what), optional

@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from copy import copy
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Literal, final, get_args
 
 import numpy as np
@@ -26,7 +27,7 @@ from workbench.lm.cache import Cache, new_cache
 from workbench.lm.config import Activation, Config
 from workbench.lm.inputs import checked_tokens
 from workbench.lm.memory import check_memory
-from workbench.lm.tensors import Tensors
+from workbench.lm.tensors import PROJECTIONS, Tensors
 from workbench.models import Weights, open_model, ternary_scale
 from workbench.techniques.base import dense_product
 from workbench.ternary.product import quantize_activations
@@ -115,6 +116,16 @@ class Model:
         from workbench.lm.tokenizer import Tokenizer
 
         return Tokenizer.of(self.weights.metadata)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of weights that a step reads; the keys and values seen come on top."""
+        head = "token_embd.weight" if self.config.tied else "output.weight"
+        names = [
+            *(f"blk.{i}.{name}.weight" for i in range(self.config.layers) for name in PROJECTIONS),
+            head,
+        ]
+        return 4 * sum(prod(self.tensors.shape(name)) for name in names)
 
     def new_cache(self, context: int | None = None, **options) -> Cache:
         """Room for the keys and values of `context` tokens, by default the model's context.

@@ -7,7 +7,7 @@ import html
 import math
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import ipywidgets
@@ -15,7 +15,7 @@ import traitlets
 from pydantic.fields import FieldInfo
 
 from workbench.errors import WorkbenchError
-from workbench.models import catalog, fetch, open_model
+from workbench.models import Entry, catalog, fetch, open_model
 from workbench.techniques.base import Technique, technique, techniques
 from workbench.ui.progress import Job, Problem, shows_problems
 
@@ -185,6 +185,13 @@ def help_line(text: str) -> ipywidgets.HTML:
     return line
 
 
+def field(widget: ipywidgets.Widget, text: str) -> ipywidgets.VBox:
+    """An input with the line below it that says what it is."""
+    both = ipywidgets.VBox([widget, help_line(text)])
+    both.add_class("wb-field")
+    return both
+
+
 class TechniqueControls(ipywidgets.VBox):
     """Controls for every parameter of one technique.
 
@@ -285,6 +292,15 @@ class TechniquePicker(ipywidgets.VBox):
 class ModelPicker(ipywidgets.VBox):
     """A choice of model: of the catalog, or any GGUF or safetensors file by path.
 
+    Parameters
+    ----------
+    start : str or mapping
+        Name, path, or an open model.
+    offers : callable (Entry) -> bool, optional
+        Which of the catalog can be chosen; all where left out.
+    text : str
+        What the choice is for.
+
     Attributes
     ----------
     weights : mapping of names to tensors
@@ -293,11 +309,18 @@ class ModelPicker(ipywidgets.VBox):
 
     weights = traitlets.Instance(Mapping)
 
-    def __init__(self, start: str | Mapping = "smollm2-slice"):
+    def __init__(
+        self,
+        start: str | Mapping = "smollm2-slice",
+        offers: Callable[[Entry], bool] = lambda entry: True,
+        text: str = "Whose weights to measure; any .gguf or .safetensors file on the machine where "
+        "this runs will do.",
+    ):
         named = isinstance(start, str)
         weights = open_model(start) if named else start
+        self._offers = offers
         self.name = ipywidgets.Dropdown(
-            options=_model_options(), description="model", style=STYLE, layout=FULL
+            options=self._options(), description="model", style=STYLE, layout=FULL
         )
         self.path = ipywidgets.Text(
             description="path",
@@ -313,10 +336,7 @@ class ModelPicker(ipywidgets.VBox):
             [
                 self.name,
                 self.path,
-                help_line(
-                    "Whose weights to measure; any .gguf or .safetensors file on the machine where "
-                    "this runs will do."
-                ),
+                help_line(text),
                 self.fetch,
                 self.job,
                 self.problem,
@@ -342,6 +362,13 @@ class ModelPicker(ipywidgets.VBox):
         if self.choice:
             self.weights = open_model(self.choice)
 
+    def _options(self) -> list[tuple[str, str]]:
+        options = []
+        for entry in filter(self._offers, catalog().values()):
+            state = "" if entry.present else f" ({entry.nbytes / 1e6:.0f} MB, not fetched yet)"
+            options.append((entry.name + state, entry.name))
+        return [*options, (OTHER_FILE, OTHER_FILE)]
+
     def _arrange(self) -> None:
         entry = catalog().get(self.name.value)
         self.path.layout.display = "none" if entry else ""
@@ -352,18 +379,10 @@ class ModelPicker(ipywidgets.VBox):
         name = self.name.value
         fetch(name, lambda stage, done, total: run.progress(done, total, stage))
         self.problem.clear()
-        self.name.options = _model_options()
+        self.name.options = self._options()
         self.name.value = name
         self._arrange()
         self.weights = open_model(name)
-
-
-def _model_options() -> list[tuple[str, str]]:
-    options = []
-    for entry in catalog().values():
-        state = "" if entry.present else f" ({entry.nbytes / 1e6:.0f} MB, not fetched yet)"
-        options.append((entry.name + state, entry.name))
-    return [*options, (OTHER_FILE, OTHER_FILE)]
 
 
 class TensorPicker(ipywidgets.VBox):

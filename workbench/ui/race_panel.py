@@ -10,7 +10,7 @@ import traitlets
 from workbench.kernels import cores
 from workbench.measure.race import CEILING, OURS, READING, bench_matmul, roofline
 from workbench.ui import figures, tables
-from workbench.ui.controls import FULL, STYLE, help_line
+from workbench.ui.controls import FULL, STYLE, field, help_line
 from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
 from workbench.ui.progress import Job
@@ -186,7 +186,7 @@ def _count(name: str, value: int, text: str, most: int = LARGEST) -> ipywidgets.
         layout=FULL,
         continuous_update=False,
     )
-    return _field(box, text)
+    return field(box, text)
 
 
 def _choice(name: str, value, options, text: str) -> ipywidgets.VBox:
@@ -198,10 +198,4 @@ def _choice(name: str, value, options, text: str) -> ipywidgets.VBox:
         layout=FULL,
         continuous_update=False,
     )
-    return _field(slider, text)
-
-
-def _field(widget: ipywidgets.Widget, text: str) -> ipywidgets.VBox:
-    field = ipywidgets.VBox([widget, help_line(text)])
-    field.add_class("wb-field")
-    return field
+    return field(slider, text)

@@ -5,7 +5,7 @@ import pytest
 
 import workbench as wb
 from workbench.lm import make_random_model, open_language_model, perplexity
-from workbench.lm.parts import CACHE, PARTS, READING, part_of, stored_bytes, switched
+from workbench.lm.parts import CACHE, NORMS, PARTS, READING, part_of, stored_bytes, switched
 from workbench.lm.texts import spread
 
 IDS = np.random.default_rng(1).integers(0, 48, 40)
@@ -28,7 +28,13 @@ def test_every_tensor_belongs_to_one_part(model):
         if patterns:
             everything = switched(model, [part], IDS)
             own = {name for name in model.tensors if part_of(name) == part}
-            assert {each.tensor for each in everything.replaced} == own
+            changed = {
+                name
+                for name in model.tensors
+                if not np.array_equal(model.tensors[name], everything.model.tensors[name])
+            }
+            assert changed <= own
+            assert {each.tensor for each in everything.replaced} == own or part == NORMS
 
 
 def test_nothing_switched_is_the_model_itself(model):
@@ -49,9 +55,21 @@ def test_each_part_changes_its_own_bytes_and_the_result(model):
         after = switched(model, [part], IDS)
         changed = {name for name in before.nbytes if before.nbytes[name] != after.nbytes[name]}
         assert changed == {part}
-        if part != "norms":  # 32 numbers take fewer bytes than the header of a file
+        if part != NORMS:  # 32 numbers take fewer bytes than the header of a file
             assert after.nbytes[part] < before.nbytes[part]
         assert after.perplexity.perplexity != before.perplexity.perplexity
+
+
+def test_norms_of_one_length_are_one_matrix(model):
+    gains = np.random.default_rng(2).uniform(0.5, 2, (2, 64)).astype(np.float32)
+    names = [f"blk.{layer}.ffn_sub_norm.weight" for layer in range(2)]
+    model = model.with_tensors(dict(zip(names, gains, strict=True)))
+    recipe = wb.technique("uniform", bits=2)
+    found = switched(model, [NORMS], IDS, recipe)
+    encoded = recipe.encode(gains)
+    others = [model.tensors[n] for n in model.tensors if part_of(n) == NORMS and n not in names]
+    assert [found.model.tensors[n].tolist() for n in names] == encoded.decode().tolist()
+    assert found.nbytes[NORMS] == encoded.nbytes + recipe.encode(np.stack(others)).nbytes
 
 
 def test_attention_from_codes_is_that_of_the_decoded_cache(model):

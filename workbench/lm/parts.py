@@ -10,19 +10,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from workbench.errors import WorkbenchError
 from workbench.lm.evaluation import Replaced, apply_policy
 from workbench.lm.model import Model
 from workbench.lm.scoring import Perplexity, Progress, perplexity
-from workbench.techniques.base import Technique
+from workbench.techniques.base import Technique, read_technique
 
+NORMS = "norms"
 CACHE = "cache"
 READING = "attention"
 PARTS = {
     "attention matrices": ("blk.*.attn_[qkvo]*.weight",),
     "feed-forward matrices": ("blk.*.ffn_[gud]*.weight",),
     "embedding": ("token_embd.weight", "output.weight"),
-    "norms": ("*_norm.weight",),
+    NORMS: ("*_norm.weight",),
     CACHE: (),
     READING: (),
 }
@@ -46,6 +49,7 @@ class Switched:
     model : Model
         With the decoded tensors.
     replaced : tuple of Replaced
+        Matrices, embedding included.
     """
 
     parts: tuple[str, ...]
@@ -80,7 +84,7 @@ def switched(
     parts : names of PARTS
     text : str or token ids
     technique : str or Technique
-        For matrices, embedding and norms (each norm a matrix of one row).
+        For matrices, embedding and norms (all of one length as one matrix, a norm a row).
     cache : mapping, optional
         Options of `new_cache` for a ternary cache; ``{"store": "ternary"}``.
     skip : float
@@ -104,6 +108,7 @@ def switched(
     policy = {
         pattern: technique
         for part in parts
+        if part != NORMS
         for pattern in PARTS[part]
         if pattern in model.tensors or "*" in pattern
     }
@@ -113,17 +118,33 @@ def switched(
     if READING in parts:
         options |= {"attention": "packed", "skip": skip}
     changed, replaced = apply_policy(model, policy, progress=progress)
-    found = perplexity(changed, text, window=window, cache=options, progress=progress)
-    tokens = found.window
     nbytes = dict.fromkeys([part for part in PARTS if part != READING], 0)
     for name, size in stored_bytes(model, replaced).items():
         nbytes[part_of(name)] += size
-    options.pop("attention")
-    options.pop("skip", None)
-    nbytes[CACHE] = tokens * model.new_cache(tokens, **options).bytes_per_token
+    if NORMS in parts:
+        norms, nbytes[NORMS] = _norms(model, technique)
+        changed = changed.with_tensors(norms)
+    found = perplexity(changed, text, window=window, cache=options, progress=progress)
+    tokens = found.window
+    nbytes[CACHE] = tokens * changed.new_cache(tokens, **options).bytes_per_token
     return Switched(
         tuple(part for part in PARTS if part in parts), found, nbytes, tokens, changed, replaced
     )
+
+
+def _norms(model: Model, technique: str | Technique) -> tuple[dict[str, np.ndarray], int]:
+    """The decoded norms by name, and the bytes of all."""
+    recipe = read_technique(technique) if isinstance(technique, str) else technique
+    by_length: dict[tuple[int, ...], list[str]] = {}
+    for name in model.tensors:
+        if part_of(name) == NORMS:
+            by_length.setdefault(model.tensors.shape(name), []).append(name)
+    decoded, nbytes = {}, 0
+    for names in by_length.values():
+        encoded = recipe.encode(np.stack([model.tensors[name] for name in names]))
+        decoded |= dict(zip(names, encoded.decode(), strict=True))
+        nbytes += encoded.nbytes
+    return decoded, nbytes
 
 
 def part_of(tensor: str) -> str:
@@ -133,7 +154,7 @@ def part_of(tensor: str) -> str:
     ('norms', 'feed-forward matrices')
     """
     if tensor.endswith("_norm.weight"):
-        return "norms"
+        return NORMS
     if tensor in PARTS["embedding"]:
         return "embedding"
     return "attention matrices" if ".attn_" in tensor else "feed-forward matrices"

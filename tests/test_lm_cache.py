@@ -15,6 +15,8 @@ OPTIONS = {
     "f16": {"store": "f16"},
     "int8": {"store": "int8", "skip": 0.0},
     "ternary": {"store": "ternary", "skip": 0.0},
+    "int8 and ternary": {"store": "int8", "value_store": "ternary", "skip": 0.0},
+    "ternary and f32": {"store": "ternary", "value_store": "f32"},
     "ternary plain": {"store": "ternary", "mode": "rms", "attention": "plain"},
 }
 RINGS = {
@@ -156,8 +158,11 @@ def test_bytes(options):
     assert kept.nbytes == 256 * kept.bytes_per_token
     per_number = {"f32": 4, "f16": 2, "int8": 1, "ternary": 0.25}
     store = options.get("store", "f32")
-    scales = 4 if store in ("int8", "ternary") else 0
-    assert kept.bytes_per_token == 2 * 2 * 2 * (8 * per_number[store] + scales)
+    vectors = [
+        8 * per_number[kind] + (4 if kind in ("int8", "ternary") else 0)
+        for kind in (store, options.get("value_store", store))
+    ]
+    assert kept.bytes_per_token == 2 * 2 * sum(vectors)
 
 
 def test_a_full_context_is_refused_and_nothing_is_stored(text):
@@ -215,6 +220,7 @@ def test_one_layer_one_head_one_token():
 
 REFUSED = {
     "store": ({"store": "f8"}, "store='f8' is not allowed: it is one of f32"),
+    "values": ({"value_store": "f8"}, "value_store='f8' is not allowed: it is one of f32"),
     "mode": ({"mode": "rms"}, "mode='rms' is not allowed with store='f32'"),
     "layout": ({"layout": "paged"}, "layout='paged' is not allowed: it is one of contiguous, ring"),
     "sinks": ({"sinks": 4}, "sinks=4 is not allowed with layout='contiguous'"),

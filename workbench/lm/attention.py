@@ -112,7 +112,7 @@ def attend(
     """
     pieces = []
     for span in spans:
-        if method == "packed" and isinstance(span.keys, CodeStore):
+        if method == "packed" and isinstance(span.keys, CodeStore):  # and so are the values
             pieces.append(packed_partial(span, skip, threads))
         else:
             step = tile if method == "tiled" else span.stop - span.start

@@ -270,6 +270,7 @@ def new_cache(
     context: int | None = None,
     *,
     store: Kind = "f32",
+    value_store: Kind | None = None,
     mode: Mode | None = None,
     layout: Layout = "contiguous",
     sinks: int | None = None,
@@ -288,6 +289,8 @@ def new_cache(
     context : int, optional
         Tokens it keeps; by default as many as the model was trained for.
     store : {"f32", "f16", "int8", "ternary"}
+    value_store : same, optional
+        Of the values, where they are stored otherwise than the keys.
     mode : {"fixed", "none", "rms", "optimal"}, optional
         How a ternary store finds trits, see `workbench.lm.stores.CodeStore`; "optimal".
     layout : {"contiguous", "ring"}
@@ -317,12 +320,13 @@ def new_cache(
     for name, value in {"sinks": sinks, "window": window, "positions": positions}.items():
         if value is not None and not ring:
             raise WorkbenchError(f"{name}={value!r} is not allowed with layout={layout!r}: 'ring'")
-    codes = store in ("int8", "ternary")
+    codes = {store, value_store or store} <= {"int8", "ternary"}
     attention = ("packed" if codes else "plain") if attention is None else attention
     _check(attention, Method, "attention")
     if attention == "packed" and not codes:
         raise WorkbenchError(
-            f"attention='packed' is not allowed with store={store!r}: it reads int8 and ternary"
+            f"attention='packed' is not allowed with store={store!r}, value_store={value_store!r}: "
+            "it reads int8 and ternary"
         )
     if skip is not None and (attention != "packed" or not 0 <= skip < 1):
         raise WorkbenchError(
@@ -346,7 +350,7 @@ def new_cache(
         _check_number("window", window, 1)
         context = sinks + window
     shape = (config.layers, config.kv_heads, context, config.head_dim)
-    stores = new_stores(*shape, store, mode)
+    stores = new_stores(*shape, store, mode, value_store)
     if ring:
         return RingCache(config, stores, options, sinks, positions)
     return ContiguousCache(config, stores, options)

@@ -223,6 +223,7 @@ def new_stores(
     head_dim: int,
     kind: Kind = "f32",
     mode: Mode | None = None,
+    value_kind: Kind | None = None,
 ) -> tuple[Store, Store]:
     """A store for keys and one for values.
 
@@ -232,24 +233,32 @@ def new_stores(
     kind : {"f32", "f16", "int8", "ternary"}
     mode : {"fixed", "none", "rms", "optimal"}, optional
         Of "ternary" alone: how trits are found, see `CodeStore`; by default "optimal".
+    value_kind : same as kind, optional
+        Of the values; by default `kind`.
 
     Raises
     ------
     WorkbenchError
         A kind or mode that does not exist.
     """
-    shape = (layers, heads, slots, head_dim)
-    if kind not in get_args(Kind):
-        raise WorkbenchError(
-            f"store={kind!r} is not allowed: it is one of {', '.join(get_args(Kind))}"
-        )
-    if mode is not None and (kind != "ternary" or mode not in get_args(Mode)):
+    kinds = {"store": kind, "value_store": kind if value_kind is None else value_kind}
+    for name, chosen in kinds.items():
+        if chosen not in get_args(Kind):
+            raise WorkbenchError(
+                f"{name}={chosen!r} is not allowed: it is one of {', '.join(get_args(Kind))}"
+            )
+    if mode is not None and ("ternary" not in kinds.values() or mode not in get_args(Mode)):
         raise WorkbenchError(
             f"mode={mode!r} is not allowed with store={kind!r}: store='ternary' has the modes "
             f"{', '.join(get_args(Mode))}"
         )
+    shape = (layers, heads, slots, head_dim)
+    uses = zip(kinds.values(), get_args(Use), strict=True)
+    keys, values = (_new_store(shape, chosen, use, mode) for chosen, use in uses)
+    return keys, values
+
+
+def _new_store(shape, kind, use, mode):
     if kind in ("f32", "f16"):
-        dtype = np.float32 if kind == "f32" else np.float16
-        return FloatStore(*shape, dtype), FloatStore(*shape, dtype)
-    mode = (mode or "optimal") if kind == "ternary" else None
-    return CodeStore(*shape, "keys", mode), CodeStore(*shape, "values", mode)
+        return FloatStore(*shape, np.float32 if kind == "f32" else np.float16)
+    return CodeStore(*shape, use, (mode or "optimal") if kind == "ternary" else None)

@@ -42,9 +42,9 @@ def test_processes_reach_what_one_process_does():
 
 
 def test_claims_without_a_check_are_as_the_ledger_has_them():
-    open_one, untestable = claims.run(["trinity-kv-speed", "phi-fractal-1p92"], workers=1)
+    open_one, untestable = claims.run(["pattern-fine-tune", "phi-fractal-1p92"], workers=1)
     assert (open_one.verdict, open_one.parts) == ("open", [])
-    assert "KV cache" in open_one.needs
+    assert "training of a small model" in open_one.needs
     assert untestable.verdict == "not testable"
     assert "not defined" in untestable.reason
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from workbench.claims.material import recorded_inputs
 from workbench.errors import WorkbenchError
+from workbench.lm.rope import rotate, tables
 
 MODES = ("fixed_threshold", "no_threshold", "rms_scale")
 
@@ -88,13 +89,5 @@ def recorded_attention(weights) -> Iterator[tuple[str, np.ndarray, np.ndarray, n
         q, k, v = (wide[f"{layer}.attn_{part}.weight"] for part in "qkv")
         width = q.shape[1] // heads
         q, k, v = (part.reshape(len(part), -1, width) for part in (q, k, v))
-        yield layer, _rotate(q, base), _rotate(k, base), v
-
-
-def _rotate(x: np.ndarray, base: float) -> np.ndarray:
-    """Rotary positions as in llama's GGUF files: neighbours (2i, 2i + 1) make a pair."""
-    tokens, _, width = x.shape
-    angle = np.arange(tokens)[:, None] * base ** (-np.arange(0, width, 2) / width)
-    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return np.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
+        cos, sin = tables(np.arange(len(q)), width, base)
+        yield layer, *(rotate(part, cos, sin, "interleaved") for part in (q, k)), v

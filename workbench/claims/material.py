@@ -7,14 +7,30 @@ import numpy as np
 
 from workbench import ternary
 from workbench.errors import WorkbenchError
-from workbench.models import Weights, activations
+from workbench.models import Weights, activations, catalog
 
 TRITS = np.array([-1, 0, 1], np.int8)
 IID = (0.28, 0.44, 0.28)  # the distribution that seed 000 states for BitNet's weights
+SMOLLM2 = "smollm2-135m"
+HELD_OUT = "english-held-out.txt"
 SMALLEST = 64  # rows or columns below which a matrix is not a layer
 TABLE = re.compile(  # whose rows are tokens or positions
     r"(^output|(^|\.)(token_embd|position_embd|embed_tokens|wte|wpe|lm_head))\.weight$"
 )
+
+
+def present(model: str) -> bool:
+    """Whether a model of the catalog is on this machine."""
+    return model in catalog() and catalog()[model].present
+
+
+def held_out(model: str, tokens: int) -> np.ndarray:
+    """The first tokens of the bundled text that our own models were not trained on; int32."""
+    from workbench.lm import open_language_model, read_text
+
+    tokenizer = open_language_model(model).tokenizer
+    ids = tokenizer.encode(read_text(HELD_OUT)[: 16 * tokens])
+    return np.array(ids[:tokens], np.int32)
 
 
 def names(weights) -> list[str]:

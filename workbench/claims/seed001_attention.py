@@ -1,4 +1,6 @@
-"""Seed 001: ternary keys and values, attention and norms, on recorded activations and on noise."""
+"""Seed 001: what attention over trits and in tiles computes; thresholds and scales on noise."""
+
+from functools import reduce
 
 import numpy as np
 
@@ -12,39 +14,11 @@ from workbench.claims.attention import (
     ternary_tokens,
 )
 from workbench.claims.checks import check, null, says, shows
-from workbench.errors import WorkbenchError
-from workbench.models import activations
+from workbench.lm.attention import Partial, Span
+from workbench.lm.attention import attend as attend_spans
+from workbench.lm.stores import new_stores
 
-SAID = {"fixed_threshold": "0.77", "no_threshold": "0.78", "rms_scale": "0.93"}
-
-
-@check("trinity-kv-quant-modes")
-def cache_modes(weights, rng):
-    """Cosine of attention outputs with the cache in each mode and in full, on a recorded text."""
-    first = {mode: [] for mode in MODES}
-    all_tokens = {mode: [] for mode in MODES}
-    for layer, q, k, v in recorded_attention(weights):
-        yield shows(
-            f"cosine of our outputs and those recorded, {layer}", _fidelity(weights, layer, q, k, v)
-        )
-        for mode in MODES:
-            first[mode].append(similarity(q[0], k[:1], v[:1], mode))
-            all_tokens[mode] += [
-                similarity(q[t], k[: t + 1], v[: t + 1], mode) for t in range(1, len(q))
-            ]
-    for mode in MODES:
-        one, more = "one cached token", "2 to 80 cached tokens"
-        yield says(mode, SAID[mode], np.mean(first[mode]), tolerance=0.03, under=one)
-        yield says(mode, SAID[mode], np.mean(all_tokens[mode]), tolerance=0.03, under=more)
-    for length, width in ((1, 16), (16, 16), (64, 64), (512, 64)):
-        found = {m: random_similarity(length, width, m, rng, heads=1) for m in MODES}
-        name = f"Gaussian, {length} tokens of {width}"
-        yield null(
-            name,
-            {mode: np.mean(found[mode]) for mode in MODES},
-            of="rms_scale (2 to 80 cached tokens)",
-            sample=found["rms_scale"],
-        )
+SKIP = 1e-6
 
 
 @check("trinity-rms-reason")
@@ -103,28 +77,35 @@ def attention_test(rng):
 
 
 @check("trinity-attn-exactness")
-def scores_from_trits(rng):
-    """Scores from trits and scale against dequantized keys; weights below 1e-6 left out."""
-    worst_score = worst_skip = 0.0
+def scores_from_trits(weights, rng):
+    """Scores and outputs from packed trits against dequantized ones; light weights left out."""
+    worst = 0.0
     for _ in range(20):
-        k, v = rng.normal(size=(2, 300, 1, 64))
-        q = 4 * rng.normal(size=(1, 64))
+        k, q = rng.normal(size=(300, 1, 64)), 4 * rng.normal(size=64)
         rounded = ternary_tokens(k, "rms_scale")[:, 0]
-        scale = np.abs(rounded).max(axis=1)
-        direct = scale * (np.sign(rounded) @ q[0])
-        worst_score = max(worst_score, np.abs(direct - rounded @ q[0]).max() / np.abs(direct).max())
-        weight = np.exp(direct - direct.max())
-        weight /= weight.sum()
-        kept = np.where(weight < 1e-6, 0, weight)
-        skipped = np.abs((weight - kept) @ v[:, 0]).max()
-        worst_skip = max(worst_skip, skipped / (len(k) * 1e-6 * np.abs(v).max()))
-    yield says("scores, largest relative difference", 0.0, worst_score, tolerance=1e-12)
-    yield says("skipping, of its bound L * 1e-6 * max abs(V)", 1.0, worst_skip, relation="<=")
+        direct = np.abs(rounded).max(axis=1) * (np.sign(rounded) @ q)
+        worst = max(worst, np.abs(direct - rounded @ q).max() / np.abs(direct).max())
+    yield says("scores, largest relative difference, float64", 0.0, worst, tolerance=1e-12)
+    q, k, v = rng.normal(size=(3, 300, 4, 64))
+    inputs = {"Gaussian, 300 tokens": (4 * q, k, v)}
+    inputs |= {f"recorded, {layer}": rows for layer, *rows in recorded_attention(weights)}
+    for name, (q, k, v) in inputs.items():
+        span = _ternary_span(q[-1:], k, v)
+        exact = attend_spans([span], "plain")
+        packed, skipped = (attend_spans([span], "packed", skip=skip) for skip in (0.0, SKIP))
+        under = f"our kernel, {name}"
+        difference = float(np.abs(packed - exact).max() / np.abs(exact).max())
+        yield says("relative difference, to 5 decimals", 0.0, round(difference, 5), under=under)
+        bound = len(k) * SKIP * np.abs(span.values.read(0, 0, len(k))).max()
+        share = round(float(np.abs(skipped - packed).max() / bound), 1)
+        yield says(
+            "skipping, of its bound L * 1e-6 * max abs(V)", 1.0, share, relation="<=", under=under
+        )
 
 
 @check("trinity-flash-exact")
 def online_softmax(rng):
-    """Attention in random tiles with rescaling, in float64 and float32, against all at once."""
+    """Attention in random tiles that are merged, in float64 and float32, against all at once."""
     for kind, allowed in ((np.float64, 1e-12), (np.float32, 1e-5)):
         worst = 0.0
         for _ in range(20):
@@ -132,47 +113,27 @@ def online_softmax(rng):
             plain = attend(q[None], k[:, None], v[:, None])[0]
             q, k, v = (part.astype(kind) for part in (q, k, v))
             cuts = np.sort(rng.choice(np.arange(1, 500), 9, replace=False))
-            tiled = _tiled(q, np.split(k, cuts), np.split(v, cuts))
-            worst = max(worst, np.abs(tiled - plain).max() / np.abs(plain).max())
+            tiles = zip(np.split(k, cuts), np.split(v, cuts), strict=True)
+            merged = reduce(Partial.merge, [_tile(q, *tile) for tile in tiles]).result()
+            worst = max(worst, np.abs(merged - plain).max() / np.abs(plain).max())
         name = np.dtype(kind).name
         yield says(f"largest relative difference, {name}", 0.0, worst, tolerance=allowed)
 
 
-@check("trinity-norm-10pct")
-def norm_gains(weights, rng):
-    """Trained gains as trits of their largest magnitude: errors of channels and of the vector."""
-    found = [t.read() for name, t in weights.items() if "norm" in name and len(t.shape) == 1]
-    if not found:
-        raise WorkbenchError("a model with norm gains")
-    errors = [_ternary_gains(gains) for gains in found]
-    channel = max(row["largest of a channel"] for row in errors)
-    yield says("largest relative error of a channel, the model", 0.10, channel, relation="<=")
-    for key in ("of the vector", "zeroed", "cosine"):
-        yield shows(f"{key}, a mean over norms", np.mean([row[key] for row in errors]))
-    near = 1 + rng.uniform(-0.04, 0.04, 100_000)
-    yield null("gains within 4% of 1", _ternary_gains(near))
-    for sigma in (0.1, 0.3, 0.5):
-        yield null(f"lognormal gains, sigma {sigma}", _ternary_gains(rng.lognormal(0, sigma, 2048)))
+def _tile(q, k, v) -> Partial:
+    """Attention of one query over a few tokens, to be merged with others."""
+    score = k @ q / np.sqrt(q.dtype.type(len(q)))
+    weight = np.exp(score - score.max())
+    return Partial(score.max(), weight.sum(), weight @ v)
 
 
-@check("trinity-sinks-kept")
-def ring_buffer():
-    """Append more tokens than there are slots and look for the first four."""
-    slots = 16
-    plain, reserved = [None] * slots, [None] * slots
-    for token in range(40):
-        plain[token % slots] = token
-        place = token if token < slots else 4 + (token - 4) % (slots - 4)
-        reserved[place] = token
-    yield says("first 4 tokens found in the ring", 4, len({0, 1, 2, 3} & set(plain)))
-    yield shows("found where their slots are reserved", len({0, 1, 2, 3} & set(reserved)))
-
-
-def _fidelity(weights, layer: str, q, k, v) -> float:
-    """Cosine of `attend` over all tokens and what the recorded model computed there."""
-    recorded = activations(weights, f"{layer}.attn_output.weight")
-    ours = [attend(q[t], k[: t + 1], v[: t + 1]).ravel() for t in range(len(q))]
-    return cosine(np.array(ours), recorded)
+def _ternary_span(q, k, v) -> Span:
+    """The last token's query over all keys and values in a ternary store."""
+    q, k, v = (part.astype(np.float32) for part in (q, k, v))
+    stores = new_stores(1, k.shape[1], len(k), k.shape[2], "ternary", "rms")
+    for store, vectors in zip(stores, (k, v), strict=True):
+        store.write(0, 0, vectors)
+    return Span(*stores, 0, 0, len(k), q, np.zeros(1, int), np.full(1, len(k)))
 
 
 def _trits(x: np.ndarray, threshold: str, scale: str) -> np.ndarray:
@@ -187,27 +148,3 @@ def _trits(x: np.ndarray, threshold: str, scale: str) -> np.ndarray:
         return float(number or 1) * units[unit] if unit in units else float(unit)
 
     return np.sign(x) * (np.abs(x) > value(threshold)) * value(scale)
-
-
-def _ternary_gains(gains: np.ndarray) -> dict[str, float]:
-    largest = np.abs(gains).max()
-    rounded = np.sign(gains) * (np.abs(gains) > 0.5 * largest) * largest
-    return {
-        "largest of a channel": float((np.abs(rounded - gains) / np.abs(gains)).max()),
-        "of the vector": float(np.linalg.norm(rounded - gains) / np.linalg.norm(gains)),
-        "zeroed": float((rounded == 0).mean()),
-        "cosine": cosine(rounded, gains),
-    }
-
-
-def _tiled(q, k_tiles, v_tiles):
-    """Online softmax: what was summed so far is rescaled whenever a tile has a larger score."""
-    top, total, output = -np.inf, q.dtype.type(0), np.zeros_like(q)
-    for k, v in zip(k_tiles, v_tiles, strict=True):
-        score = k @ q / np.sqrt(q.dtype.type(len(q)))
-        higher = max(top, score.max())
-        shrink, weight = np.exp(top - higher), np.exp(score - higher)
-        total = total * shrink + weight.sum()
-        output = output * shrink + weight @ v
-        top = higher
-    return output / total

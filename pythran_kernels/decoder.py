@@ -15,9 +15,13 @@ from .base3_tiles import span as base3_tiles_span
 from .decoder_attention import attend_head, remember
 from .decoder_parts import gate, normalise, round_groups, round_tokens
 from .int4_rows import span as int4_span
+from .int4_tiles import span as int4_tiles_span
 from .int8_rows import span as int8_span
+from .int8_tiles import span as int8_tiles_span
 from .planar import span as planar_span
 from .planar_tiles import span as planar_tiles_span
+
+MANY = 8  # tokens from which unpacking the codes of int4 and int8 pays
 
 
 def forward(
@@ -256,9 +260,19 @@ def part(
     blocks = matrices[row, 1] // size
     first, last = blocks * k // threads, blocks * (k + 1) // threads
     if kind < 2:
-        int4_span(words, signed, floats, x16, step, total, y, start, scale, size, kind, first, last)
+        if x16.shape[0] < MANY:
+            int4_span(
+                words, signed, floats, x16, step, total, y, start, scale, size, kind, first, last
+            )
+        else:
+            int4_tiles_span(
+                words, signed, floats, x16, step, total, y, start, scale, size, kind, first, last
+            )
     elif kind == 2:
-        int8_span(signed, floats, x16, step, y, start, scale, size, first, last)
+        if x16.shape[0] < MANY:
+            int8_span(signed, floats, x16, step, y, start, scale, size, first, last)
+        else:
+            int8_tiles_span(signed, floats, x16, step, y, start, scale, size, first, last)
     else:
         if kind == 3:
             if x8.shape[0] > 1:

@@ -21,10 +21,9 @@ def span(words, units, x, step, y, at, unit, size, first, last):
     """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit]."""
     groups = step.shape[1]
     record = 17 * size
-    # a single token waits for memory, which is faster at many places at once than at one
-    together = 12 if x.shape[0] == 1 else 1
-    for b in range(first, last, together):
-        end = min(b + together, last)
+    # memory is read faster at a dozen places at once than at one
+    for b in range(first, last, 12):
+        end = min(b + 12, last)
         for t in range(x.shape[0]):
             for r in range(b * size, end * size):
                 y[t, r] = 0

@@ -1,17 +1,20 @@
 """What the checks measure on: matrices and trits of a real model, and random stand-ins for them."""
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from workbench import ternary
+from workbench import kernels, ternary
 from workbench.errors import WorkbenchError
 from workbench.models import Weights, activations, catalog
 
 TRITS = np.array([-1, 0, 1], np.int8)
 IID = (0.28, 0.44, 0.28)  # the distribution that seed 000 states for BitNet's weights
 SMOLLM2 = "smollm2-135m"
+TERNARY, TWIN = "english-ternary", "english-float"  # our own, and the same trained in float32
 HELD_OUT = "english-held-out.txt"
 SMALLEST = 64  # rows or columns below which a matrix is not a layer
 TABLE = re.compile(  # whose rows are tokens or positions
@@ -24,6 +27,11 @@ def present(model: str) -> bool:
     return model in catalog() and catalog()[model].present
 
 
+def runs(model: str) -> bool:
+    """Whether a model is here, and compiled kernels, without which it takes minutes a token."""
+    return present(model) and kernels.status("decoder").compiled
+
+
 def held_out(model: str, tokens: int) -> np.ndarray:
     """The first tokens of the bundled text that our own models were not trained on; int32."""
     from workbench.lm import open_language_model, read_text
@@ -31,6 +39,13 @@ def held_out(model: str, tokens: int) -> np.ndarray:
     tokenizer = open_language_model(model).tokenizer
     ids = tokenizer.encode(read_text(HELD_OUT)[: 16 * tokens])
     return np.array(ids[:tokens], np.int32)
+
+
+def random_file(folder: str | os.PathLike, nbytes: int) -> Path:
+    """A file of random bytes."""
+    path = Path(folder, f"{nbytes}-bytes")
+    path.write_bytes(np.random.default_rng(0).bytes(nbytes))
+    return path
 
 
 def names(weights) -> list[str]:

@@ -102,37 +102,6 @@ def matvec_operations():
     yield shows("dense float32, at 1.07 ms", 2 * 2048**2 / 1.07e-3 / 1e9, unit="GFLOPS")
 
 
-@check("trinity-thread-pool")
-def thread_pool():
-    """The printed times, and the stated cost of 16 spawns within one of them."""
-    yield says("spawn over pool", "0.98", 1921.3 / 1956.8)
-    share = 16 * 100 / 1921.3
-    yield says("16 spawns of 100 us, as share of the time", 0.1, share, relation="<=")
-
-
-@check("trinity-parallel-slower")
-def parallel_slower():
-    """The best single-threaded time over the threaded one."""
-    yield says("speed-up by threads at 2048 x 2048", 1.0, 1096.0 / 1921.3, relation=">=")
-    yield shows("threaded over single-threaded time", 1921.3 / 1096.0)
-
-
-@check("trinity-load-43x")
-def load_time():
-    """The quotient, and the bandwidth that it takes."""
-    yield says("208 s / 4.82 s", "43", 208 / 4.82)
-    rated = 128 * 2**20 / 1e6
-    yield says(
-        "read in 4.82 s, within the rated 128 MiB/s",
-        rated,
-        1.7e9 / 4.82 / 1e6,
-        unit="MB/s",
-        relation="<=",
-    )
-    yield shows("1.7 GB at the rated bandwidth", 1.7e9 / rated / 1e6, unit="s")
-    yield shows("1.7 GB at 8 MiB/s", 1.7e9 / (8 * 2**20), unit="s")
-
-
 @check("trinity-166x")
 def load_of_two_models():
     """Quotients as printed, and for one and the same model."""
@@ -148,21 +117,6 @@ def load_of_two_models():
     for quotient, said in printed.items():
         above, below = map(float, quotient.split(" / "))
         yield says(quotient, said, above / below)
-
-
-@check("trinity-tok-s-consistency")
-def tokens_a_second():
-    """20 tokens over the printed times; the spread of the printed speeds of one model."""
-    yield shows("20 tokens in 29.23 to 39.38 s", [20 / 39.38, 20 / 29.23], unit="tokens/s")
-    printed = [1.43, 0.7, 1.4, 0.16]
-    yield shows("fastest over slowest of one model", max(printed) / min(printed))
-
-
-@check("trinity-vs-llamacpp")
-def against_llama_cpp():
-    """The percentages of load time and size."""
-    yield says("load time, 208 s for 30 s", "-595", -100 * (208 - 30) / 30, unit="%")
-    yield says("size, 15 MB for 2.5 MB", "500", 100 * (15 - 2.5) / 2.5, unit="%")
 
 
 @check("trinity-bind-linear")
@@ -212,14 +166,6 @@ def flash_ratios():
 def batch_ratio():
     """Quotient of the printed throughputs."""
     yield says("20,475 / 15,500", "1.32", 20_475 / 15_500)
-
-
-@check("trinity-simd-misc")
-def redivided():
-    """Throughputs divided again; time of an element."""
-    yield shows("1 million in 1.89 ms", 1e6 / 1.89e-3 / 1e6, unit="M/s")
-    yield shows("100 million in 164 ms", 100e6 / 164e-3 / 1e6, unit="M/s")
-    yield shows("SwiGLU, an element of 2048 in 46.74 us", 46.74e3 / 2048, unit="ns")
 
 
 @check("trinity-not-testable-misc")

@@ -1,14 +1,16 @@
 """Seed 001: bytes of weights, caches and tables."""
 
+from math import prod
+
 import gguf
 import numpy as np
 
 import workbench as wb
-from workbench.claims.checks import Needs, check, null, says, shows
-from workbench.claims.grids import draw, snr
-from workbench.claims.material import TRITS, matrices
+from workbench.claims.checks import check, says, shows
+from workbench.claims.material import TERNARY, TRITS, present
 from workbench.formats import BLOCKS, decode_blocks
-from workbench.ternary import pack, quantize
+from workbench.models import open_model
+from workbench.ternary import pack
 
 MIB = 2**20
 LUT = (0, 1, -1, None)  # of the document's 2-bit codes; 11 is reserved
@@ -33,6 +35,12 @@ def weight_compression(rng):
     bits = 8 * packed.data.nbytes / matrix.size
     yield says("7B in 4 trits a byte", "1.4", 7e9 * bits / 8 / 1e9, unit="GB")
     yield says("compression from 28 GB", 20, 32 / bits, tolerance=0.5)
+    if present(TERNARY):  # a whole model: its embedding and norms are not ternary
+        tensors = open_model(TERNARY).values()
+        chosen = {"its ternary matrices": [t for t in tensors if t.quant == "TQ2_0"]}
+        for part, found in (chosen | {"all of it": tensors}).items():
+            ratio = sum(4 * prod(t.shape) for t in found) / sum(t.nbytes for t in found)
+            yield shows(f"compression of our own ternary model, {part}", ratio)
 
 
 @check("trinity-8x-16x")
@@ -62,6 +70,9 @@ def packed_format(rng):
         reference = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType[name])
         differ = np.abs(ours - reference).max() / np.abs(reference).max()
         yield says(f"{name}, largest difference from gguf", 0.0, differ, tolerance=1e-6)
+    if present(TERNARY):
+        differ = max(map(_difference, open_model(TERNARY).values()))
+        yield says("our own ternary model, largest difference", 0.0, differ, tolerance=1e-6)
     same = sum(a == b for a, b in zip(LUT, (-1, 0, 1, None), strict=True) if a is not None)
     yield shows("codes that the norm code of the same project shares", same)
 
@@ -96,6 +107,15 @@ def cache_of_7b():
     yield shows("with weights of 1.58 bits", (28e9 + plain) / (7e9 * 1.58 / 8 + packed))
 
 
+@check("trinity-embeddings")
+def embedding_table():
+    """Bytes of the toy's table and of a row of 2048."""
+    yield says("float32", 8192, 32 * 64 * 4, unit="B")
+    yield says("ternary with a scale a row", 640, 32 * (64 // 4 + 4), unit="B")
+    yield says("compression", "12.8", 8192 / 640)
+    yield shows("compression of rows of 2048", 2048 * 4 / (2048 // 4 + 4))
+
+
 @check("trinity-norm-16x")
 def norm_memory():
     """The ratios, and the share of a model's parameters that are norm gains."""
@@ -106,6 +126,14 @@ def norm_memory():
         "share of parameters, to be significant", 1.0, 100 * gains / 1.7e9, unit="%", relation=">="
     )
     yield shows("saved in SmolLM2-1.7B", gains * 4 * 15 / 16 / 1e6, unit="MB")
+
+
+@check("trinity-sliding-window")
+def sliding_window():
+    """Tokens kept and bytes evicted."""
+    yield says("500 tokens, window 100", "5.0", 500 / 100)
+    yield says("bytes saved", 819_200, 400 * 4 * 64 * 2 * 4)
+    yield says("32K context, 2K window", 16, 32_768 // 2_048)
 
 
 @check("trinity-ring-memory")
@@ -133,31 +161,11 @@ def paged():
     yield shows("against paged fp16", used / 2 / (used / ratio))
 
 
-@check("trinity-bitnet-ppl")
-def checkpoint_sizes():
-    """Bits a weight of the published files."""
-    yield shows("b1.58-large, bits a weight of the file", 2.92e9 * 8 / 700e6)
-    yield shows("b1.58-3B, bits a weight of the file", 11.6e9 * 8 / 3e9)
-    yield shows("in 1.6 bits", [700e6 * 1.6 / 8 / 1e9, 3e9 * 1.6 / 8 / 1e9], unit="GB")
-
-
-@check("trinity-ptq-quality")
-def ternary_rounding(weights, rng):
-    """Signal that plain ternary rounding keeps, a scale a row, and that Q8_0 and Q4_0 keep."""
-    found = list(matrices(weights, 1_000_000).values())
-    for name in ("absmean", "optimal"):
-        kept = np.mean([snr(m, quantize(m, name).dequantize()) for m in found])
-        yield shows(f"ternary, {name}", kept, unit="dB")
-    for id in ("q8_0", "q4_0"):
-        yield shows(
-            id, np.mean([snr(m, wb.technique(id).encode(m).decode()) for m in found]), unit="dB"
-        )
-    gaussian = draw("Gaussian", rng)
-    best = snr(gaussian, quantize(gaussian, "optimal").dequantize())
-    yield null(
-        "Gaussian, best ternary rounding", {"dB": best, "energy kept": 1 - 10 ** (-best / 10)}
-    )
-    yield Needs("workbench.lm: perplexity after ternary rounding")
+def _difference(tensor) -> float:
+    """Largest difference of a tensor as we read it and as gguf does, over its largest weight."""
+    ours = tensor.read().reshape(-1)
+    reference = gguf.quants.dequantize(tensor.raw(), gguf.GGMLQuantizationType[tensor.quant])
+    return float(np.abs(ours - reference.reshape(-1)).max() / np.abs(reference).max())
 
 
 def _scales(name: str, size: int) -> list[int]:

@@ -1,11 +1,4 @@
-"""Seed 001: times and memory, measured here against named peers in the same run."""
-
-import json
-import mmap
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+"""Seed 001: times of products, measured here against named peers in the same run."""
 
 import numpy as np
 
@@ -15,15 +8,6 @@ from workbench.claims.material import TRITS
 from workbench.measure.timing import race, time_call
 from workbench.ternary import linear, pack, quantize_activations
 from workbench.ternary import matmul as multiply
-
-LOADERS = {
-    "read into one buffer": "held = open(path, 'rb').read()",
-    "read and converted copy": "data = open(path, 'rb').read(); held = bytearray(data)",
-    "mapped": (
-        "file = open(path, 'rb'); "
-        "held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ); sum(held[::4096])"
-    ),
-}
 
 
 @check("trinity-0ns-ops", alone=True)
@@ -67,56 +51,3 @@ def ternary_against_float(rng):
         yield shows("spread", [ratio.min, ratio.max], under=under)
         given = laps["ternary, int8 given"].ratios["float32"].median
         yield shows("speed-up without rounding activations", given, under=under)
-
-
-@check("trinity-mmap-2000x", alone=True)
-def map_or_read():
-    """Quotients in the document; mapping, mapping with every page touched, and reading 16 MB."""
-    yield says("1008.9 us / 27.3 us", "36.9", 1008.9 / 27.3)
-    yield says("largest quotient of load times in the document", 2000, 208 / 4.82, relation=">=")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "file")
-        path.write_bytes(bytes(16 * 2**20))
-
-        def mapped(touch):
-            with (
-                open(path, "rb") as file,
-                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m,
-            ):
-                return np.frombuffer(m, np.uint8)[::4096].sum() if touch else len(m)
-
-        calls = {
-            "read": path.read_bytes,
-            "mapped": lambda: mapped(False),
-            "mapped and touched": lambda: mapped(True),
-        }
-        laps = race(calls, to=["read"], seconds=0.6)
-    for name in ("mapped", "mapped and touched"):
-        yield shows(f"read over {name}, warm", laps[name].ratios["read"].median)
-
-
-@check("trinity-mmap-memory", alone=True)
-def memory_while_loading():
-    """Resident memory of processes that load a 64 MB file in three ways, over its size."""
-    size = 64 * 2**20
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "file")
-        path.write_bytes(bytes(range(256)) * (size // 256))
-        used = {name: _resident(code, path) / size for name, code in LOADERS.items()}
-    for name in ("read into one buffer", "read and converted copy"):
-        yield says("read, times the file", 2.0, used[name], tolerance=0.25, under=name)
-    yield says("mapped and touched, times the file", 1.0, used["mapped"], tolerance=0.25)
-
-
-def _resident(code: str, path: Path) -> int:
-    """Bytes that running `code` adds to the resident memory of a fresh process."""
-    program = (
-        "import json, mmap, psutil, sys\n"
-        f"path = {str(path)!r}\n"
-        "process = psutil.Process()\n"
-        "before = process.memory_info().rss\n"
-        f"{code}\n"
-        "print(json.dumps(process.memory_info().rss - before))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    return json.loads(done.stdout)

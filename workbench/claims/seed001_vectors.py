@@ -3,8 +3,12 @@
 import numpy as np
 
 from workbench.claims.attention import cosine
-from workbench.claims.checks import check, null, says, shows
-from workbench.claims.material import TRITS
+from workbench.claims.checks import Needs, check, null, says, shows
+from workbench.claims.material import TERNARY, TRITS, held_out, present
+from workbench.lm import divergence, open_language_model, perplexity
+from workbench.lm.model import Model
+from workbench.lm.scoring import Divergence
+from workbench.lm.tensors import PROJECTIONS
 
 NOISES = ("resampled", "another value", "negated")
 
@@ -21,9 +25,9 @@ def with_noise(trits: np.ndarray, share: float, kind: str, rng: np.random.Genera
     return np.where(hit, new, trits).astype(np.int8)
 
 
-@check("trinity-noise-98")
+@check("trinity-noise-98", quick=False)
 def noise(rng):
-    """Cosine, nearest stored vector and largest output of a layer, 30% of trits flipped."""
+    """Cosine, nearest stored vector, largest output, and a language model, 30% of trits flipped."""
     for kind in NOISES:
         vector = rng.choice(TRITS, size=100_000)
         kept = cosine(vector.astype(float), with_noise(vector, 0.3, kind, rng).astype(float))
@@ -46,6 +50,43 @@ def noise(rng):
     under = "largest of 1024 outputs of a random layer, resampled"
     yield says("accuracy", 0.98, np.mean(agreed), relation=">=", under=under)
     yield null("layers of 512 inputs", of=f"accuracy ({under})", sample=agreed)
+    if not present(TERNARY):
+        yield Needs(f"a natively ternary language model ({TERNARY})")
+        return
+    model, text = open_language_model(TERNARY), held_out(TERNARY, 2049)
+    yield shows("perplexity of our ternary model", perplexity(model, text).perplexity)
+    for kind in NOISES:
+        found = divergence(flipped(model, 0.3, kind, rng), model, text)
+        under = f"likeliest next token of our ternary model, {kind}"
+        yield says("accuracy", 0.98, found.top1, relation=">=", under=under)
+        yield shows("perplexity, times that before", _times(found), under=under)
+    for share in (0.01, 0.03, 0.1):
+        found = divergence(flipped(model, share, "resampled", rng), model, text)
+        under = f"{share:.0%} of its trits resampled"
+        yield shows("likeliest next token, as before", found.top1, under=under)
+        yield shows("perplexity, times that before", _times(found), under=under)
+    found = divergence(flipped(model, 1.0, "resampled", rng), model, text)
+    yield null(
+        "the same model of random trits", {"accuracy": found.top1, "perplexity": found.perplexity}
+    )
+
+
+def flipped(model: Model, share: float, kind: str, rng: np.random.Generator) -> Model:
+    """The model with a share of the trits of its natively ternary matrices replaced."""
+    noisy = {}
+    for layer in range(model.config.layers):
+        for projection in PROJECTIONS:
+            name = f"blk.{layer}.{projection}"
+            if model.ternary(name):
+                weights = model.tensors[f"{name}.weight"]
+                scale = np.abs(weights).max()  # one for the whole matrix, as it was trained
+                trits = with_noise(np.sign(weights).astype(np.int8), share, kind, rng)
+                noisy[f"{name}.weight"] = scale * trits.astype(np.float32)
+    return model.with_tensors(noisy)
+
+
+def _times(found: Divergence) -> float:
+    return found.perplexity / found.reference_perplexity
 
 
 @check("trinity-evolution-fitness", quick=False)

@@ -89,6 +89,7 @@ BASE = {
     "ggml_row_size": (c_size_t, c_int, c_int64),
     "ggml_tensor_overhead": (c_size_t,),
     **{f"dequantize_row_{kind.lower()}": (None, c_void_p, c_void_p, c_int64) for kind in TYPES},
+    "dequantize_row_q4_K": (None, c_void_p, c_void_p, c_int64),
 }
 CPU = {
     "ggml_backend_cpu_reg": (c_void_p,),

@@ -107,15 +107,6 @@ def cache_of_7b():
     yield shows("with weights of 1.58 bits", (28e9 + plain) / (7e9 * 1.58 / 8 + packed))
 
 
-@check("trinity-embeddings")
-def embedding_table():
-    """Bytes of the toy's table and of a row of 2048."""
-    yield says("float32", 8192, 32 * 64 * 4, unit="B")
-    yield says("ternary with a scale a row", 640, 32 * (64 // 4 + 4), unit="B")
-    yield says("compression", "12.8", 8192 / 640)
-    yield shows("compression of rows of 2048", 2048 * 4 / (2048 // 4 + 4))
-
-
 @check("trinity-norm-16x")
 def norm_memory():
     """The ratios, and the share of a model's parameters that are norm gains."""
@@ -126,14 +117,6 @@ def norm_memory():
         "share of parameters, to be significant", 1.0, 100 * gains / 1.7e9, unit="%", relation=">="
     )
     yield shows("saved in SmolLM2-1.7B", gains * 4 * 15 / 16 / 1e6, unit="MB")
-
-
-@check("trinity-sliding-window")
-def sliding_window():
-    """Tokens kept and bytes evicted."""
-    yield says("500 tokens, window 100", "5.0", 500 / 100)
-    yield says("bytes saved", 819_200, 400 * 4 * 64 * 2 * 4)
-    yield says("32K context, 2K window", 16, 32_768 // 2_048)
 
 
 @check("trinity-ring-memory")

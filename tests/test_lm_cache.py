@@ -232,6 +232,7 @@ REFUSED = {
     "skip": ({"skip": 0.1}, "skip=0.1 is not allowed with attention='plain'"),
     "share": ({"store": "int8", "skip": 1.0}, "skip=1.0 is not allowed"),
     "context": ({"context": 0}, "context=0 is not allowed"),
+    "memory": ({"context": 2**30}, "a cache of 1073741824 tokens would take 262144 MB"),
     "threads": ({"threads": 0}, "threads=0 is not allowed"),
     "tile": ({"tile": True}, "tile=True is not allowed"),
 }

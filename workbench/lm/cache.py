@@ -313,7 +313,7 @@ def new_cache(
     Raises
     ------
     WorkbenchError
-        An option that does not exist, or that has no meaning beside the others.
+        An option that does not exist or has no meaning beside the others, or too little memory.
     """
     _check(layout, Layout, "layout")
     ring = layout == "ring"

@@ -18,6 +18,7 @@ from jaxtyping import Float32
 
 from workbench import ternary
 from workbench.errors import WorkbenchError
+from workbench.lm.memory import check_memory
 
 Use = Literal["keys", "values"]
 Kind = Literal["f32", "f16", "int8", "ternary"]
@@ -239,7 +240,7 @@ def new_stores(
     Raises
     ------
     WorkbenchError
-        A kind or mode that does not exist.
+        A kind or mode that does not exist, or more than there is memory for.
     """
     kinds = {"store": kind, "value_store": kind if value_kind is None else value_kind}
     for name, chosen in kinds.items():
@@ -252,10 +253,21 @@ def new_stores(
             f"mode={mode!r} is not allowed with store={kind!r}: store='ternary' has the modes "
             f"{', '.join(get_args(Mode))}"
         )
+    check_memory(
+        layers * heads * slots * sum(_vector_bytes(chosen, head_dim) for chosen in kinds.values()),
+        f"a cache of {slots} tokens",
+    )
     shape = (layers, heads, slots, head_dim)
     uses = zip(kinds.values(), get_args(Use), strict=True)
     keys, values = (_new_store(shape, chosen, use, mode) for chosen, use in uses)
     return keys, values
+
+
+def _vector_bytes(kind, head_dim):
+    """Of one vector, see the head of this module."""
+    filled = -(-head_dim // 8) * 8
+    sizes = {"f32": 4 * head_dim, "f16": 2 * head_dim, "int8": filled + 4}
+    return (sizes | {"ternary": filled // 4 + 4})[kind]
 
 
 def _new_store(shape, kind, use, mode):

@@ -11,17 +11,9 @@ import json
 import sys
 import time
 
-import llama_cpp
 
-
-@llama_cpp.llama_log_callback
-def silent(level, text, data):
-    """llama.cpp says much on standard error."""
-
-
-def opened(path: str):
+def opened(llama_cpp, path: str):
     """The model, or the end of this process."""
-    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     model = llama_cpp.llama_model_load_from_file(
         path.encode(), llama_cpp.llama_model_default_params()
@@ -31,7 +23,7 @@ def opened(path: str):
     return model
 
 
-def decode(model, tokens: int, threads: int) -> float:
+def decode(llama_cpp, model, tokens: int, threads: int) -> float:
     """Seconds that so many tokens take one after the other, the likeliest each time."""
     settings = llama_cpp.llama_context_default_params()
     settings.n_ctx = max(tokens + 1, 8)
@@ -55,11 +47,16 @@ def decode(model, tokens: int, threads: int) -> float:
 
 def main(path: str, threads: int) -> None:
     """Answer until standard input ends."""
-    model = opened(path)
-    decode(model, 1, threads)
+    import llama_cpp
+
+    # it says much on standard error otherwise
+    silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+    model = opened(llama_cpp, path)
+    decode(llama_cpp, model, 1, threads)
     print(json.dumps({"ready": time.time()}), flush=True)
     for line in sys.stdin:
-        print(json.dumps({"seconds": decode(model, int(line), threads)}), flush=True)
+        print(json.dumps({"seconds": decode(llama_cpp, model, int(line), threads)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def beside_llama_cpp(model: str, rounds: int = 3) -> Iterator[tuple[str, float |
     own = sum(step["time_s"] for step in steps if step["phase"] != "second token")
     yield "to the first token, ours, from the start of Python", own, "s"
     yield "to the first token, llama.cpp, from the start of Python", statistics.median(first), "s"
-    yield "tokens/s, ours over llama.cpp, SmolLM2-135M, one thread", statistics.median(ratios), ""
+    yield "tokens/s, ours over llama.cpp, one thread", statistics.median(ratios), ""
     yield "least and most of that", [min(ratios), max(ratios)], ""
 
 

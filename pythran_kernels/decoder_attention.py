@@ -1,7 +1,7 @@
 """Causal attention over a cache of keys and values, one head of one token at a time.
 
 Keys lie in blocks of `lanes` positions, (layers, kv_heads, blocks, depth, lanes), so that a loop over
-positions is a loop over neighbours; depth is head_dim up to a multiple of four, with zeros. Values lie
+positions is a loop over neighbours; depth is head_dim up to a multiple of eight, with zeros. Values lie
 as (layers, kv_heads, positions, head_dim).
 """
 
@@ -22,6 +22,8 @@ def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
     dim = values.shape[3]
     lanes = keys.shape[4]
     half = dim // 2
+    assert layer >= 0
+    assert position >= 0
     scale = np.float32(np.float32(1) / np.sqrt(np.float32(dim)))
     for t in range(first, last):
         block = (position + t) // lanes
@@ -51,12 +53,17 @@ def attend(qkv, keys, values, scores, y, layer, length, heads, t, scratch):
         attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratch)
 
 
-def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratch):
-    """Write y[t, h * dim : (h + 1) * dim]; scores[scratch] is room for what is seen."""
+def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, head, scratch):
+    """Write y[t, head * dim : (head + 1) * dim]; scores[scratch] is room for what is seen."""
     dim = values.shape[3]
     lanes = keys.shape[4]
-    kv = h // (heads // keys.shape[1])
-    start = h * dim
+    kv = head // (heads // keys.shape[1])
+    start = head * dim
+    # without these, every index would be looked at, and nothing vectorized
+    assert layer >= 0
+    assert scratch >= 0
+    assert t >= 0
+    assert kv >= 0
     assert start >= 0
     # scores: a product of the query with each key
     for block in range((length + lanes - 1) // lanes):
@@ -64,17 +71,25 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratc
         assert at >= 0
         for i in range(lanes):
             scores[scratch, at + i] = 0
-        for j in range(0, keys.shape[3], 4):
+        for j in range(0, keys.shape[3], 8):
             a = qkv[t, start + j]
             b = qkv[t, start + j + 1]
             c = qkv[t, start + j + 2]
             d = qkv[t, start + j + 3]
+            e = qkv[t, start + j + 4]
+            f = qkv[t, start + j + 5]
+            g = qkv[t, start + j + 6]
+            h = qkv[t, start + j + 7]
             for i in range(lanes):
                 scores[scratch, at + i] += (
                     a * keys[layer, kv, block, j, i]
                     + b * keys[layer, kv, block, j + 1, i]
                     + c * keys[layer, kv, block, j + 2, i]
                     + d * keys[layer, kv, block, j + 3, i]
+                    + e * keys[layer, kv, block, j + 4, i]
+                    + f * keys[layer, kv, block, j + 5, i]
+                    + g * keys[layer, kv, block, j + 6, i]
+                    + h * keys[layer, kv, block, j + 7, i]
                 )
     # softmax, not yet divided by its sum; beyond the last position, weights of 0
     peak = scores[scratch, 0]
@@ -82,7 +97,7 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratc
         peak = max(peak, scores[scratch, i])
     for i in range(length):
         scores[scratch, i] = exponential(scores[scratch, i] - peak)
-    padded = length + -length % 4
+    padded = length + -length % 8
     for i in range(length, padded):
         scores[scratch, i] = 0
     a = b = c = d = np.float32(0)
@@ -95,15 +110,23 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, h, scratc
     # the mean of the values
     for j in range(dim):
         y[t, start + j] = 0
-    for i in range(0, padded, 4):
+    for i in range(0, padded, 8):
         a = scores[scratch, i] * inverse
         b = scores[scratch, i + 1] * inverse
         c = scores[scratch, i + 2] * inverse
         d = scores[scratch, i + 3] * inverse
+        e = scores[scratch, i + 4] * inverse
+        f = scores[scratch, i + 5] * inverse
+        g = scores[scratch, i + 6] * inverse
+        h = scores[scratch, i + 7] * inverse
         for j in range(dim):
             y[t, start + j] += (
                 a * values[layer, kv, i, j]
                 + b * values[layer, kv, i + 1, j]
                 + c * values[layer, kv, i + 2, j]
                 + d * values[layer, kv, i + 3, j]
+                + e * values[layer, kv, i + 4, j]
+                + f * values[layer, kv, i + 5, j]
+                + g * values[layer, kv, i + 6, j]
+                + h * values[layer, kv, i + 7, j]
             )

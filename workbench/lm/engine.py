@@ -66,7 +66,7 @@ class EngineCache:
         self.length = 0
         blocks = -(-context // LANES)
         heads = config.layers, config.kv_heads
-        depth = config.head_dim + config.head_dim % 4  # it is even
+        depth = config.head_dim + -config.head_dim % 8
         shapes = (*heads, blocks, depth, LANES), (*heads, blocks * LANES, config.head_dim)
         check_memory(8 * int(np.prod(shapes[1])), f"a cache of {context} tokens")
         # all numbers must be finite: those behind the last token are multiplied by zero
@@ -285,7 +285,8 @@ class _Scratch:
             total.append(np.empty((count, groups), np.float32))
             total8.append(np.zeros(whole, np.int32))
             sums.append(np.empty((whole, int(ternary[0]) if len(ternary) else 0), np.int32))
-            y.append(np.empty((count, int(same[:, 1].max())), np.float32))
+            # eight numbers more, all zero: attention reads so far behind the last query
+            y.append(np.zeros((count, int(same[:, 1].max()) + 8), np.float32))
             inner.append(np.empty((count, cols), np.float32))
         self.logits = y[-1]
         self.arrays = (*lists, np.zeros((threads, self.room), np.float32))

@@ -1,11 +1,13 @@
 """Loading: every step has its row, mapped pages are shared, and what cannot be measured says so."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 
 from workbench import kernels
+from workbench.cli import main
 from workbench.errors import WorkbenchError
 from workbench.lm import load_memory, load_profile, make_random_model
 from workbench.measure import mapping
@@ -228,3 +230,40 @@ def test_every_part_runs_once():
 def test_refusals(file, call, message):
     with pytest.raises(WorkbenchError, match=message):
         call(file)
+
+
+# --- the command line ---
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "keys"),
+    [
+        ("reading smollm2-slice --seconds 0.05 --repeats 1", 10, "way state file_bytes median_s"),
+        ("reading smollm2-slice --processes 1", 4, "way process file_bytes rss_bytes"),
+        ("decoding --types Q8_0,F16 --weights 9 --seconds 0.01", 2, "type threads weights nbytes"),
+        pytest.param(
+            "pools --sizes 8 --seconds 0.01", 4, "rows cols way threads nbytes", marks=compiled
+        ),
+    ],
+)
+def test_rows_of_the_command_line(monkeypatch, capsys, words, count, keys):
+    monkeypatch.setattr(sys, "argv", ["workbench", "bench", *words.split(), "--json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    rows = json.loads(capsys.readouterr().out)
+    assert (end.value.code, len(rows)) == (0, count)
+    assert list(rows[0])[: len(keys.split())] == keys.split()
+
+
+@linux
+@pytest.mark.parametrize("processes", [0, 1])
+def test_load_on_the_command_line(model, tmp_path, monkeypatch, capsys, processes):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    words = ["bench", "load", str(model), "--weights", "reference", "--repeats", "1"]
+    words += ["--processes", str(processes), "--json"]
+    monkeypatch.setattr(sys, "argv", ["workbench", *words])
+    with pytest.raises(SystemExit):
+        main()
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["route"] for row in rows} == {"reference"}
+    assert ("process" in rows[0]) == bool(processes)

@@ -11,8 +11,11 @@ import numpy as np
 
 import workbench as wb
 from workbench import claims
+from workbench.lm import generate, open_language_model
+from workbench.lm.tensors import PROJECTIONS
 from workbench.measure.compare import matching_tensors
 from workbench.measure.error import relative_mse
+from workbench.paths import data_dir
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 640, 360
@@ -30,6 +33,9 @@ def main() -> None:
     save("03-compare", bits_and_errors(weights))
     save("04-sweep", error_by_job(weights))
     save("09-claims", verdicts_by_document())
+    save("20-run-a-model", tokens_and_chances())
+    save("21-ternary-transformer", trits_by_layer())
+    save("22-train-a-ternary-model", losses_by_step())
 
 
 def save(name: str, shapes: list[str]) -> None:
@@ -144,6 +150,56 @@ def error_by_job(weights) -> list[str]:
         x, y = 75 + 500 * column / (len(names) - 1), 65 + 58 * row
         colour = (ORANGE, ORANGE, BLUE, TEAL, BLUE)[row]
         shapes.append(square(x - side / 2, y - side / 2, side, colour))
+    return shapes
+
+
+def tokens_and_chances() -> list[str]:
+    """Tokens of a greedy text; above each, how likely the four likeliest were."""
+    model = open_language_model("english-ternary")
+    ids = model.tokenizer.encode("And the LORD said")
+    ids += generate(model, ids, 12).tokens
+    logits = model.forward(np.array(ids), model.new_cache(len(ids))).astype(np.float64)
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances = np.sort(chances / chances.sum(axis=1, keepdims=True))[:, ::-1]
+    shapes, left = [], 32.0
+    for position, token in enumerate(ids):
+        width = 12 + 8 * len(model.tokenizer.decode([token]))
+        if left + width > WIDTH - 20:
+            break
+        shapes.append(square(left, 290, 34, FAINT if position < 4 else ORANGE, width=width - 6))
+        if position >= 4:  # what the model expected here, before it was written
+            for place, chance in enumerate(chances[position - 1, :4]):
+                height = 230 * np.sqrt(chance)
+                bar = (width - 6) / 4
+                colour = ORANGE if place == 0 else BLUE
+                shapes.append(
+                    square(left + place * bar, 280 - height, height, colour, width=bar - 1)
+                )
+        left += width
+    return shapes
+
+
+def trits_by_layer() -> list[str]:
+    """A corner of each matrix of each layer, as the trits that training made."""
+    model = open_language_model("english-ternary")
+    shapes, cell = [], 6.6
+    for column in range(model.config.layers):
+        for row, name in enumerate(PROJECTIONS):
+            matrix = np.sign(model.tensors[f"blk.{column}.{name}.weight"][:6, :12])
+            for r, c in np.argwhere(matrix != 0):
+                at = 40 + 96 * column + cell * c, 18 + 47 * row + cell * r
+                shapes.append(square(*at, cell - 0.8, signed(0.72 * matrix[r, c])))
+    return shapes
+
+
+def losses_by_step() -> list[str]:
+    """How unsure both models were of unknown text, update by update."""
+    shapes = [line([(50, 30), (50, 335), (610, 335)], FAINT, 2)]
+    for name, colour in (("float", BLUE), ("ternary", ORANGE)):
+        log = np.genfromtxt(data_dir() / f"english-{name}-log.csv", delimiter=",", names=True)
+        x = 50 + 550 * log["step"] / log["step"].max()
+        y = 335 - 290 * (log["held_out_loss"] - 3) / (log["held_out_loss"].max() - 3)
+        shapes.append(line(np.column_stack([x, y]), colour, 5))
     return shapes
 
 

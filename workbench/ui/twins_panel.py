@@ -9,7 +9,7 @@ import traitlets
 from threadpoolctl import threadpool_limits
 
 from workbench.errors import WorkbenchError
-from workbench.lm import Engine, Sampler, generate, open_language_model, perplexity
+from workbench.lm import Sampler, generate, open_language_model, perplexity
 from workbench.lm.evaluation import apply_policy
 from workbench.lm.model import Model
 from workbench.lm.parts import part_of, stored_bytes
@@ -173,8 +173,7 @@ class TwinsPanel(Panel):
             texts = {}
             for done, (name, model) in enumerate(models.items()):
                 run.progress(done, len(models), f"writing: {name}")
-                engine = Engine(model, threads=1, save=False)
-                texts[name] = generate(engine, prompt, tokens, sampler).text
+                texts[name] = generate(model, prompt, tokens, sampler).text
         self.texts = texts
         parts = (
             f"<div><h4>{html.escape(name)}</h4>{writing(prompt, text)}</div>"

@@ -145,12 +145,44 @@ def compared(page):
     page.locator("table.dataTable tbody tr").nth(9).wait_for()
 
 
+def write(page):
+    page.get_by_label("prompt").fill("In the beginning")
+    page.get_by_role("button", name="Write").click()
+    page.locator(".wb-text", has_text="In the beginning").wait_for()
+
+
+def written(page):
+    ended = page.locator(".wb-tile[data-key=tokens]").get_by_text("not at its end")
+    ended.wait_for(state="hidden")
+
+
+def tick(page):
+    page.get_by_label("embedding", exact=True).check()
+    page.locator("table.wb-table tbody tr.wb-own", has_text="embedding").last.wait_for()
+
+
+def ticked(page):
+    page.wait_for_timeout(1000)
+
+
+def round_otherwise(page):
+    page.get_by_label("rounding", exact=True).select_option("rms")
+    page.locator(".wb-writings", has_text="rounding=rms").wait_for()
+
+
+def rounded(page):
+    page.locator("table.wb-table tbody", has_text="rounding=rms").wait_for()
+
+
 # what changes figures and numbers, and what then waits for a page worth a picture
 MOVES = {
     "00-start-here": (explore, explored),
     "01-ternary-weights": (explore, explored),
     "02-ternary-matmul": (race, raced),
     "03-compare": (compare, compared),
+    "20-run-a-model": (write, written),
+    "21-ternary-transformer": (tick, ticked),
+    "22-train-a-ternary-model": (round_otherwise, rounded),
 }
 
 

@@ -79,13 +79,14 @@ def costs(
         if math.isfinite(row["perplexity"])
     ]
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    labels = _labels(known)
     for index, kind in enumerate(kinds):
         own = [(number, row) for number, row in known if row["kind"] == kind]
         figure.add_scatter(
             x=[row["x"] for _, row in own],
             y=[row["perplexity"] for _, row in own],
             mode="markers+text",
-            text=[f"{number}" for number, _ in own],
+            text=[labels[number] for number, _ in own],
             textposition="top center",
             marker={
                 "color": PALETTE[index % (len(PALETTE) - 1)],
@@ -97,20 +98,21 @@ def costs(
             hovertemplate="%{customdata}<br>%{x:.4g} " + x + ", perplexity %{y:.4g}<extra></extra>",
         )
     values = [row["perplexity"] for _, row in known] + list((levels or {}).values())
-    for index, (name, value) in enumerate((levels or {}).items()):
+    for index, (name, value) in enumerate(sorted((levels or {}).items(), key=lambda i: i[1])):
         figure.add_hline(y=value, line={"color": GREY, "dash": ("dash", "dot")[index % 2]})
         figure.add_annotation(
-            x=1,
+            x=0.7,
             xref="paper",
-            xanchor="right",
             y=math.log10(value) if _wide(values) else value,
-            yanchor="bottom",
+            yanchor="top" if index == 0 else "bottom",  # two may lie close together
             text=name,
             showarrow=False,
         )
     figure.update_xaxes(title=x, rangemode="tozero")
     figure.update_yaxes(title="perplexity", type="log" if _wide(values) else "linear")
-    if not values:
+    if values:
+        figure.update_yaxes(range=_room(values))
+    else:
         figure.update_xaxes(range=[0, 1])
         figure.update_yaxes(range=[0, 100])
     return _finish(figure, title, 400, theme).update_layout(showlegend=True)
@@ -143,13 +145,41 @@ def trit_shares(
     return _finish(figure, title, 420, theme).update_layout(
         barmode="stack",
         bargap=0.15,
-        legend={"y": 1.08, "yanchor": "bottom", "traceorder": "normal"},
+        legend={"y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
     )
+
+
+def _labels(known: Sequence[tuple[int, Mapping]]) -> dict[int, str]:
+    """A label for each point: its number; points that lie together have one label for all."""
+    reach = {
+        key: 0.012 * max((row[key] for _, row in known), default=0) for key in ("x", "perplexity")
+    }
+    together: list[list[tuple[int, Mapping]]] = []
+    for number, row in known:
+        for group in together:
+            last = group[-1][1]
+            if all(abs(row[key] - last[key]) < reach[key] for key in reach):
+                group.append((number, row))
+                break
+        else:
+            together.append([(number, row)])
+    labels = {number: "" for number, _ in known}
+    for group in together:
+        labels[group[0][0]] = ", ".join(f"{number}" for number, _ in group)
+    return labels
 
 
 def _wide(values: Sequence[float]) -> bool:
     """Do they need a logarithmic axis?"""
     return bool(values) and max(values) > 5 * min(values)
+
+
+def _room(values: Sequence[float]) -> list[float]:
+    """Range of an axis on which labels above the highest point and below the lowest fit."""
+    if _wide(values):
+        values = [math.log10(value) for value in values]
+    spread = max(values) - min(values) or 0.2 * max(values)
+    return [min(values) - 0.15 * spread, max(values) + 0.15 * spread]
 
 
 def _finish(figure: go.Figure, title: str, height: int, theme: Theme | None) -> go.Figure:

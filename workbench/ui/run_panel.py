@@ -327,9 +327,9 @@ class _Written:
 
 
 def _tiles(row: Mapping):
-    yield tables.number(row.get("tokens_per_s")), "tokens a second, after the first", "speed"
+    yield tables.rate(row.get("tokens_per_s")), "tokens a second, after the first", "speed"
     yield (
-        tables.number(row.get("prompt_tokens_per_s")),
+        tables.rate(row.get("prompt_tokens_per_s")),
         f"prompt tokens a second, of {row.get('prompt_tokens', 0)}",
         "prompt_speed",
     )

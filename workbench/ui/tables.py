@@ -68,6 +68,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.removesuffix(".")
 
 
+def rate(value: float | None) -> str:
+    """So many a second: whole numbers from a hundred on, three digits below."""
+    return f"{value:,.0f}" if value is not None and value >= 100 else number(value)
+
+
 def decibels(value: float | None) -> str:
     """Decibels with one decimal; a lossless result is infinite."""
     if value is None:

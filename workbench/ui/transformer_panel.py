@@ -24,13 +24,11 @@ from workbench.ui.progress import Job, Problem, shows_problems
 DEBOUNCE_S = 0.3  # several boxes are often ticked one after the other
 STEPS = 33  # tokens written to find the speed; the first does not count
 COLUMNS = {
-    "number": "",
-    "parts": "ternary",
-    "technique": "matrices with",
+    "what": "ternary",
     "perplexity": "perplexity",
     "change": "change",
-    "megabytes": "MB, cache full",
-    "speed": "tokens/s, compiled",
+    "megabytes": "MB",
+    "speed": "tokens/s",
 }
 SHORT = {
     "attention matrices": "attention matrices",
@@ -237,18 +235,16 @@ class TransformerPanel(Panel):
         redraw(self.chart, lm_figures.costs(points, x="megabytes, weights and a full cache"))
         cells = [
             {
-                "number": f"{number}",
-                "parts": _named(row),
-                "technique": row["technique"] or "-",
+                "what": f"{number}. {_named(row)}",
                 "perplexity": tables.number(row["perplexity"], 4),
                 "change": _change(row, base[row["windows"]]),
                 "megabytes": tables.number(row["total_bytes"] / 1e6, 4),
-                "speed": tables.number(row["tokens_per_s"]),
+                "speed": tables.rate(row["tokens_per_s"]),
             }
             for number, row in enumerate(self.rows, start=1)
         ]
         caption = (
-            "Speed: one thread, weights in the smallest form that loses nothing, cache in floats."
+            "MB: weights and a full cache. Tokens a second: compiled, one thread, cache in float32."
         )
         self.numbers.show(tables.table(COLUMNS, cells, caption, own=[len(cells) - 1]))
 
@@ -277,9 +273,10 @@ def decode_speed(model) -> float | None:
 
 def _named(row: Mapping) -> str:
     if not row["parts"]:
-        return "nothing: as it is"
+        return "nothing, as it is"
     extra = [row["mode"]] if row["mode"] not in (None, "optimal") else []
     extra += [f"below {row['skip']:g} left out"] if row["skip"] is not None else []
+    extra = [row["technique"], *extra] if row["technique"] else extra
     said = ", ".join(SHORT[part] for part in row["parts"])
     return f"{said} ({', '.join(extra)})" if extra else said
 

@@ -28,7 +28,6 @@ MATRICES = "blk.*"  # of the layers: what training made ternary
 TRAINED, TWIN = "trained ternary", "float twin"
 LENGTH = 512
 COLUMNS = {
-    "number": "",
     "name": "the layers' matrices",
     "bits_per_weight": "bits/weight",
     "perplexity": "perplexity",
@@ -112,7 +111,7 @@ class TwinsPanel(Panel):
         self.numbers = tables.Numbers()
         self.writings = ipywidgets.HTML()
         super().__init__(
-            [self._arranged(), self.writings],
+            [self._arranged()],
             prompt=prompt,
             technique=self.techniques.technique,
         )
@@ -153,7 +152,7 @@ class TwinsPanel(Panel):
             ]
         )
         controls.add_class("wb-controls")
-        results = ipywidgets.VBox([self.job, self.problem, self.chart, self.numbers])
+        results = ipywidgets.VBox([self.job, self.problem, self.chart, self.numbers, self.writings])
         results.add_class("wb-results")
         columns = ipywidgets.Box([controls, results])
         columns.add_class("wb-columns")
@@ -220,8 +219,7 @@ class TwinsPanel(Panel):
 def _cells(number: int, row: Mapping, base: float | None) -> dict[str, str]:
     change = "-" if base is None else f"{100 * (row['perplexity'] / base - 1):+.1f} %"
     return {
-        "number": f"{number}",
-        "name": row["name"],
+        "name": f"{number}. {row['name']}",
         "bits_per_weight": tables.number(row["bits_per_weight"]),
         "perplexity": tables.number(row["perplexity"], 4),
         "change": change,

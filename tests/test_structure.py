@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "groups", "paths", "validation"},
     {"kernels"},
-    {"ternary"},
+    {"lookup", "ternary"},
     {"formats"},
     {"models"},
     {"techniques"},

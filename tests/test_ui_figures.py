@@ -8,7 +8,7 @@ import pytest
 
 import workbench as wb
 from workbench.errors import WorkbenchError
-from workbench.ui import figures, theme
+from workbench.ui import figures, lm_figures, theme
 from workbench.ui.live import LiveFigure, live, redraw
 
 KEYS = ("kernel", "median_s", "min_s", "max_s", "gops", "ratio_to", "ratio")
@@ -17,6 +17,12 @@ RACE = (
     ("peer", 6e-3, 5e-3, 12e-3, 10.0, "peer", 1.0),
     ("ceiling", 1e-3, 1e-3, 1e-3, 60.0, "peer", 6.0),
 )
+COSTS = [
+    {"name": "a", "kind": "ternary", "x": 1.0, "perplexity": 400.0},
+    {"name": "b", "kind": "ternary", "x": 1.001, "perplexity": 401.0},
+    {"name": "c", "kind": "plain", "x": 2.0, "perplexity": 30.0},
+    {"name": "broken", "kind": "plain", "x": 2.0, "perplexity": math.inf},
+]
 ROWS = [dict(zip(KEYS, row, strict=True)) for row in RACE]
 
 
@@ -55,6 +61,11 @@ def make_all(weights, reports):
         "no race": figures.race_bars([]),
         "no roofline": figures.roofline([], {}, {}),
         "roofline": figures.roofline([("ours", 4.0, 50.0)], {"int8": 100.0}, {"memory": 10.0}),
+        "steps": lm_figures.step_times([4, 5, 6], [1e-3, 2e-3, 9e-3], (1e-3, 1e-6)),
+        "no steps": lm_figures.step_times([], [], (1e-3, 1e-6)),
+        "costs": lm_figures.costs(COSTS, {"float": 30.0, "trained": 31.0}),
+        "no costs": lm_figures.costs([]),
+        "trits": lm_figures.trit_shares({"a": (0.3, 0.4, 0.3), "b": (0.5, 0.25, 0.25)}),
     }
 
 
@@ -237,3 +248,10 @@ def test_all_live_figures_share_plotlys_library():
     one, other = live(go.Figure()).get_state(), live(go.Figure()).get_state()
     assert one["_library"] == other["_library"]
     assert sum(len(str(value)) for value in one.values()) < 20_000
+
+
+def test_points_that_lie_together_share_a_label():
+    ternary, plain = lm_figures.costs(COSTS).data
+    assert ternary.text == ("1, 2", "")
+    assert plain.text == ("3",)
+    assert list(plain.y) == [30.0], "what is infinite has no place"

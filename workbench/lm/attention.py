@@ -143,6 +143,7 @@ def packed_partial(span: Span, skip: float, threads: int) -> Partial:
     kv_heads, rows, head_dim = q.shape
     if dims > head_dim:
         q = np.pad(q, ((0, 0), (0, 0), (0, dims - head_dim)))
+    q = np.ascontiguousarray(q)  # arithmetic keeps the order of axes, which may be another
 
     first = span.start // TILE  # whole tiles: what else they hold is not seen
     tokens = (-(-span.stop // TILE) - first) * TILE

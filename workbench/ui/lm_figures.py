@@ -140,7 +140,7 @@ def trit_shares(
         )
     figure.add_hline(y=100 / 3, line={"color": TEAL, "dash": "dot"})
     figure.add_hline(y=200 / 3, line={"color": TEAL, "dash": "dot"})
-    figure.update_xaxes(title="", tickangle=-45)
+    figure.update_xaxes(title="matrix", tickangle=-45)
     figure.update_yaxes(title="share of the weights, %", range=[0, 100])
     return _finish(figure, title, 420, theme).update_layout(
         barmode="stack",

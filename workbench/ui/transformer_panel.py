@@ -135,7 +135,7 @@ class TransformerPanel(Panel):
         parts, technique, weights = self.parts, self.technique, self.models.weights
         if READING in parts and CACHE not in parts:
             raise WorkbenchError(
-                "attention reads codes, which only a ternary cache has; tick it too"
+                "attention reads codes, which only a ternary cache has; tick the cache too"
             )
         options = {"cache": {"store": "ternary", "mode": self.mode.value}, "skip": self.skip.value}
         windows = self.windows.value

@@ -183,8 +183,9 @@ class TwinsPanel(Panel):
     def _measure(self, run, name: str, model: Model, replaced=()) -> None:
         if name not in self._measured:
             run.progress(0, 1, f"perplexity: {name}")
-            tokens = spread(model.tokenizer.encode(self._text), self._windows, LENGTH)
-            score = perplexity(model, tokens, window=LENGTH, progress=run.progress)
+            length = min(LENGTH, model.config.context)
+            tokens = spread(model.tokenizer.encode(self._text), self._windows, length)
+            score = perplexity(model, tokens, window=length, progress=run.progress)
             self._measured[name] = {
                 "name": name,
                 "bits_per_weight": layer_bits(model, replaced),

@@ -57,7 +57,14 @@ def definition(spans):
 
 @pytest.mark.parametrize(
     ("slots", "n", "heads", "kv_heads", "head_dim"),
-    [(1, 1, 1, 1, 2), (5, 5, 6, 2, 10), (300, 1, 9, 3, 64), (140, 7, 4, 4, 6), (130, 3, 5, 1, 100)],
+    [
+        (1, 1, 1, 1, 2),
+        (5, 5, 6, 2, 10),
+        (300, 1, 9, 3, 64),
+        (140, 7, 4, 4, 6),
+        (130, 3, 5, 1, 100),
+        (40, 2, 2, 2, 16),
+    ],
 )
 @pytest.mark.parametrize("method", ["plain", "tiled", "packed"])
 def test_definition(rng, slots, n, heads, kv_heads, head_dim, method):

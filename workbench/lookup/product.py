@@ -123,15 +123,15 @@ class WholeTables:
         return call
 
 
-def check_whole(g: int) -> None:
-    """Refuse a group whose table of all patterns does not fit."""
+def check_whole(g: int, name: str = "g") -> None:
+    """Refuse a group whose table of all patterns does not fit; `name` is what the user set."""
     if not isinstance(g, int | np.integer) or g < 1:
-        raise WorkbenchError(f"group={g!r} is not allowed: it is a whole number from 1 up")
+        raise WorkbenchError(f"{name}={g!r} is not allowed: it is a whole number from 1 up")
     if g > LARGEST_WHOLE:
         raise WorkbenchError(
-            f"group={g} is not allowed with tables of every pattern: a table of {3**g:,} entries "
-            f"takes {2 * 3**g:,} bytes, but at most {2 * 3**LARGEST_WHOLE:,} (group="
-            f"{LARGEST_WHOLE}) are built; take tiers"
+            f"{name}={g} is not allowed with tables of every pattern: a table of {3**g:,} entries "
+            f"takes {2 * 3**g:,} bytes, but at most {2 * 3**LARGEST_WHOLE:,} ({name}="
+            f"{LARGEST_WHOLE}) are filled; take tiers"
         )
 
 

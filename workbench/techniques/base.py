@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from workbench.errors import FormatError, UnknownTechniqueError, WorkbenchError
+from workbench.formats.mapped import prefetch
+from workbench.formats.safetensors_files import open_safetensors
 from workbench.formats.writing import replacing
 from workbench.validation import checked_weights
 
@@ -115,6 +117,13 @@ class Technique(BaseModel, ABC):
         Here: decode, then BLAS. A technique with a kernel of its own overrides it.
         """
         return dense_product(x, self.restore(arrays, shape))
+
+    def damage(self, arrays: Mapping[str, np.ndarray]) -> tuple[str, int] | None:
+        """Array and byte within it where a checksum fails; None where none does.
+
+        Here, for techniques that store no checksums: None. Files are asked when they are loaded.
+        """
+        return None
 
     def encode(self, weights: np.ndarray) -> "Encoded":
         """Store a weight matrix.
@@ -343,8 +352,16 @@ def dense_product(
         return x.astype(np.float32, copy=False) @ weights.T
 
 
-def load_encoded(path: str | os.PathLike) -> Encoded:
+def load_encoded(path: str | os.PathLike, *, mapped: bool = False) -> Encoded:
     """Read what `Encoded.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    mapped : bool
+        Leave the arrays in the file: read-only views of it, which the system is asked to read
+        ahead, the short ones (tables, dictionaries) before the long ones, and checksums are not
+        looked at.
 
     Raises
     ------
@@ -356,7 +373,8 @@ def load_encoded(path: str | os.PathLike) -> Encoded:
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[METADATA_KEY])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = [] if mapped else file.keys()
+            arrays = {name: file.get_tensor(name) for name in names}
     except KeyError:
         raise FormatError(
             path, 8, f"its metadata lacks {METADATA_KEY!r}, so the workbench did not write it"
@@ -364,6 +382,8 @@ def load_encoded(path: str | os.PathLike) -> Encoded:
     except (SafetensorError, ValueError, TypeError) as error:
         raise FormatError(path, 0, f"not a readable safetensors file ({error})") from None
     try:
+        if mapped:
+            arrays = {name: _view(tensor) for name, tensor in open_safetensors(path).items()}
         if not isinstance(header, dict) or set(header) != {"technique", "shape"}:
             raise WorkbenchError("its metadata is not a technique and a shape")
         shape = header["shape"]
@@ -375,7 +395,33 @@ def load_encoded(path: str | os.PathLike) -> Encoded:
         _check_layout(recipe.layout(shape), arrays)
     except WorkbenchError as error:
         raise FormatError(path, 8, str(error)) from None
+    if mapped:
+        prefetch(sorted(arrays.values(), key=lambda array: array.nbytes))
+    elif found := recipe.damage(arrays):
+        name, offset = found
+        raise FormatError(
+            path, _position(path, name) + offset, f"array {name!r} is damaged: its checksum fails"
+        )
     return Encoded(recipe, shape, arrays)
+
+
+def _view(tensor) -> np.ndarray:
+    """A tensor of a safetensors file as the array that it was saved from."""
+    kinds = {"F": "f", "I": "i", "U": "u"}
+    kind, bits = tensor.quant[0], tensor.quant[1:]
+    if kind not in kinds or bits not in ("8", "16", "32", "64"):
+        raise WorkbenchError(f"array {tensor.name!r} is {tensor.quant}, which no technique makes")
+    dtype = np.dtype(f"<{kinds[kind]}{int(bits) // 8}")
+    return tensor.payload.view(dtype).reshape(tensor.shape)
+
+
+def _position(path, name) -> int:
+    """Byte of the file at which an array begins."""
+    header = np.fromfile(path, "<u8", 1)
+    with open(path, "rb") as file:
+        file.seek(8)
+        entries = json.loads(file.read(int(header[0])))
+    return 8 + int(header[0]) + entries[name]["data_offsets"][0]
 
 
 def _check_layout(layout: Mapping, arrays: Mapping[str, np.ndarray]) -> None:

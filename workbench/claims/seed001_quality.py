@@ -15,7 +15,7 @@ ROUNDINGS = {
     "best threshold and scale a row": "planar-ternary:rounding=optimal",
     "best threshold and scale a group of 64": "planar-ternary:rounding=optimal,group=64",
 }
-PLAIN = ("uniform:bits=2", "uniform:bits=4,group=32", "q4_0", "q8_0")
+PLAIN = ("uniform:bits=2", "q4_0", "q8_0")
 LAYERS = "blk.*"
 SERVED = 2.0  # times the perplexity of the file, at most
 
@@ -35,12 +35,12 @@ def ternary_rounding(weights, rng):
     yield null(
         "Gaussian, best ternary rounding", {"dB": best, "energy kept": 1 - 10 ** (-best / 10)}
     )
-    for name in (SMOLLM2, TWIN):
-        if not present(name):
-            yield Needs(f"{name} (workbench models fetch {name})")
-            return
+    if not present(SMOLLM2):
+        yield Needs("SmolLM2-135M (workbench models fetch smollm2-135m)")
+        return
     yield from _rounded(SMOLLM2, 513, rng)
-    yield from _rounded(TWIN, 4097, rng, under="a model of 2.5 million weights")
+    if present(TWIN):
+        yield from _rounded(TWIN, 4097, rng, under="a model of 2.5 million weights")
     if present(TERNARY):
         trained, text = open_language_model(TERNARY), held_out(TERNARY, 4097)
         as_it_is = evaluate(trained, {}, text).perplexity.perplexity

@@ -25,7 +25,7 @@ OTHER_PARAMETERS = {
     "03-compare": {"tensors": "blk.14.attn_k.weight", "techniques": "q4_0,planar-ternary"},
     "04-sweep": {"tensor": "blk.14.attn_k.weight", "technique": "nf4", "workers": 1},
     "09-claims": {"seed": 0, "claim": "lut-zeros-44"},
-    "20-run-a-model": {"model": "english-float", "prompt": "Hacker", "tokens": 12, "threads": 2},
+    "20-run-a-model": {"model": "english-float", "prompt": "Hacker", "tokens": 12, "seed": 1},
     "21-ternary-transformer": {"windows": 1, "rounding": "absmean"},
     "22-train-a-ternary-model": {"windows": 1, "prompt": "Jesus", "tokens": 8, "seed": 1},
 }

@@ -1,11 +1,9 @@
-"""What the checks stand on: patterns, grids, classes, and attention as the model computes it."""
-
-from itertools import product
+"""What the checks stand on: grids, classes, and attention as the model computes it."""
 
 import numpy as np
 import pytest
 
-from workbench.claims import attention, factoring, grids, material, patterns
+from workbench.claims import attention, factoring, grids, material
 from workbench.models import activations, open_model
 
 
@@ -46,38 +44,6 @@ def test_large_models_are_sampled_by_rows(model):
 )
 def test_native_ternary(matrix, native):
     assert material.is_ternary(np.array(matrix)) is native
-
-
-def test_canonical_is_one_of_a_pair(rng):
-    groups = material.iid_trits((1000, 16), rng)
-    codes = patterns.canonical(*patterns.masks(groups))
-    assert (codes == patterns.canonical(*patterns.masks(-groups))).all()
-    pairs = {min(tuple(g), tuple(-g)) for g in groups}
-    assert len(np.unique(codes)) == len(pairs)
-
-
-def test_strata_hold_every_pattern():
-    rows = patterns.strata()
-    assert sum(count for _, count in rows) == patterns.CANONICAL
-    assert sum(count * p for p, count in rows) == pytest.approx(1)
-    assert patterns.coverage(patterns.CANONICAL) == pytest.approx(1)
-    assert patterns.coverage(patterns.needed(0.5)) == pytest.approx(0.5, abs=1e-6)
-
-
-@pytest.mark.parametrize(("nonzeros", "count"), [(0, 1), (1, 16), (2, 240), (16, 2**15)])
-def test_patterns_by_their_nonzeros(nonzeros, count):
-    codes = patterns.with_nonzeros(nonzeros)
-    assert len(np.unique(codes)) == len(codes) == count
-    assert (np.bitwise_count(codes) == nonzeros).all()
-
-
-def test_distances_against_brute_force(rng):
-    bases, asked = (material.iid_trits((size, 16), rng) for size in (50, 40))
-    found = patterns.distances(
-        *(patterns.canonical(*patterns.masks(groups)) for groups in (asked, bases))
-    )
-    both = np.concatenate([bases, -bases])
-    assert (found == (asked[:, None] != both).sum(axis=2).min(axis=1)).all()
 
 
 @pytest.mark.parametrize("ratio", [grids.EULER, grids.PHI, 2.0])
@@ -156,10 +122,3 @@ def test_lookup_kernels_agree():
         out = np.zeros(1, np.int64)
         call(out)
         assert out[0] == wanted
-
-
-def test_every_ternary_vector_of_four():
-    from workbench.claims.seed000_patterns import every, ties
-
-    assert set(map(tuple, every(4).tolist())) == set(product((-1, 0, 1), repeat=4))
-    assert ties(4) == (every(4).sum(axis=1) == 0).sum() == 19

@@ -7,6 +7,7 @@ import pytest
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
+from workbench.lookup.patterns import every
 from workbench.measure.textbook import (
     TEXTBOOK,
     DenseFloat,
@@ -15,9 +16,7 @@ from workbench.measure.textbook import (
     RsrPlus,
     SignSelect,
     TritLookup,
-    gray_walk,
     patterns,
-    trits_of_patterns,
 )
 
 SHAPES = [(1, 1), (1, 7), (5, 1), (2, 3), (9, 16), (17, 31), (33, 64), (40, 577), (64, 1600)]
@@ -90,22 +89,10 @@ def test_sizes(kind, bytes_a_weight):
     assert kind(problem(16, 80, 1)[0]).nbytes == 16 * 80 * bytes_a_weight + overhead
 
 
-def test_gray_walk_meets_every_pattern_or_its_negative_once_by_single_steps():
-    for group in range(1, 8):
-        steps, places = gray_walk(group)
-        assert len(steps) == len(places) == (3**group - 1) // 2
-        assert sorted(np.abs(places)) == list(range(1, (3**group - 1) // 2 + 1))
-        trits = np.zeros(group, int)
-        for step, place in zip(steps, places, strict=True):
-            trits[step % group] += 1 if step < group else -1
-            assert np.abs(trits).max() <= 1
-            assert trits @ 3 ** np.arange(group - 1, -1, -1) == place
-
-
 def test_patterns_and_their_trits():
     for group in (1, 3, 5):
-        every = trits_of_patterns(group)
-        np.testing.assert_array_equal(patterns(every, group)[:, 0], np.arange(3**group))
+        found = patterns(every(group), group)[:, 0]
+        np.testing.assert_array_equal(found, np.arange(3**group))
 
 
 @pytest.mark.parametrize("name", KERNELS)

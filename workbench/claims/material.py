@@ -12,7 +12,6 @@ from workbench.errors import WorkbenchError
 from workbench.models import Weights, activations, catalog
 
 TRITS = np.array([-1, 0, 1], np.int8)
-IID = (0.28, 0.44, 0.28)  # the distribution that seed 000 states for BitNet's weights
 SMOLLM2 = "smollm2-135m"
 TERNARY, TWIN = "english-ternary", "english-float"  # our own, and the same trained in float32
 HELD_OUT = "english-held-out.txt"
@@ -108,17 +107,6 @@ def is_ternary(matrix: np.ndarray) -> bool:
 def shuffled_rows(matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same values in every row, in random order."""
     return rng.permuted(matrix, axis=1)
-
-
-def iid_trits(shape, rng: np.random.Generator, p=IID) -> np.ndarray:
-    """Independent trits with P(-1), P(0), P(+1) = `p`; int8."""
-    return rng.choice(TRITS, size=shape, p=p)
-
-
-def groups_of_16(codes: np.ndarray) -> np.ndarray:
-    """Neighbours along the rows in 16s, int8 (groups, 16); what is left over is dropped."""
-    kept = codes[:, : codes.shape[1] // 16 * 16]
-    return kept.reshape(-1, 16)
 
 
 def recorded_inputs(weights) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -1,29 +1,15 @@
 """Seed 000: how many patterns there are, and what symmetry makes of them."""
 
-from itertools import product
-from math import comb, factorial
+from math import comb
 
 import numpy as np
 
+from workbench import kernels
 from workbench.claims.checks import check, says, shows
 from workbench.claims.material import TRITS
-from workbench.claims.patterns import CANONICAL, PATTERNS, SIZE
-
-VALUES = 256  # of an int8
-ENTRIES = PATTERNS * VALUES
-
-
-def every(length: int) -> np.ndarray:
-    """All 3^length ternary vectors, int8 (3^length, length)."""
-    return np.array(list(product(TRITS, repeat=length)), np.int8)
-
-
-def ties(length: int) -> int:
-    """Ternary vectors with as many +1 as -1: the central trinomial coefficient."""
-    return sum(
-        factorial(length) // (factorial(k) ** 2 * factorial(length - 2 * k))
-        for k in range(length // 2 + 1)
-    )
+from workbench.lookup.literal import CANONICAL, ENTRIES, PATTERNS, VALUES, prove_collapse, sum_table
+from workbench.lookup.literal import G as SIZE
+from workbench.lookup.patterns import every, positive_biased_count, ties
 
 
 def differing_entries(rng: np.random.Generator, layers: int = 32) -> int:
@@ -65,8 +51,10 @@ def goal_ratio():
 @check("lut-one-int8-index")
 def one_int8_index(rng):
     """The table by sum of trits: with one broadcast activation and with 16 different ones."""
-    sums, x = np.arange(-SIZE, SIZE + 1), np.arange(-128, 128)
-    table = np.outer(sums, x)
+    table = sum_table()
+    # all 11 billion entries, or those of 4 trits where plain Python would take days
+    proof = prove_collapse(SIZE if kernels.status("lut_literal").compiled else 4)
+    yield says("entries that differ from the table by sum, one x for all 16", 0, proof.differing)
     w = rng.choice(TRITS, size=(20_000, SIZE)).astype(int)
     broadcast = rng.integers(-128, 128, len(w))
     wanted = (w * broadcast[:, None]).sum(axis=1)
@@ -77,8 +65,8 @@ def one_int8_index(rng):
     wrong = (table[w.sum(1) + 16, distinct[:, 0] + 128] != wanted).mean()
     yield says("share wrong, 16 different x", 0.0, wrong)
     yield shows("entries of the table by sum", table.size)
-    yield shows("its size in int16", 2 * table.size / 1e3, unit="kB")
-    yield shows("44 GB over that", 4 * ENTRIES / (2 * table.size))
+    yield shows("its size in int16", table.nbytes / 1e3, unit="kB")
+    yield shows("44 GB over that", 4 * ENTRIES / table.nbytes)
     yield shows("columns that real 16-vectors need, log2", np.log2(VALUES) * SIZE)
 
 
@@ -121,7 +109,7 @@ def positive_biased():
     for length in (8, 10):
         sums = every(length).sum(axis=1)
         yield says(f"ties against enumeration, {length} trits", ties(length), (sums == 0).sum())
-    kept = (PATTERNS - ties(SIZE)) // 2 + ties(SIZE)
+    kept = positive_biased_count(SIZE)
     yield shows("patterns with as many +1 as -1", ties(SIZE))
     yield shows("their share", ties(SIZE) / PATTERNS)
     yield shows("patterns kept", kept)

@@ -3,23 +3,23 @@
 import numpy as np
 
 from workbench.claims.checks import check, says, shows
-from workbench.claims.patterns import CANONICAL, PATTERNS, SIZE, canonical, most_probable
-from workbench.claims.seed000_patterns import VALUES, differing_entries
-
-HALF = 21_523_360  # patterns in the document's symmetric table
-DENSE = HALF * 65 * 4  # bytes: activations -32..32 in int32
-SPARSE = HALF * 191 * 4 / 100  # the rest at 1% occupancy
-BASES = 100_000
-DELTA = 264  # bytes of an entry, as the document has it
-STRATA = {  # name: entries, bytes each, printed size in GB
-    "bases": (BASES, 1024, "0.102"),
-    "distance 1": (8_000_000, DELTA, "2.0"),
-    "distance 2": (6_000_000, DELTA, "1.5"),
-    "distance 3": (4_000_000, 400, "1.5"),
-    "the rest": (3_423_360, 1024, "3.3"),
-}
-TIERS = {"tier 1": 10_000 * 64 * 2, "tier 2": BASES * 256 * 2, "tier 3": 6_000_000 * DELTA}
-METADATA = 10_000_000
+from workbench.claims.seed000_patterns import differing_entries
+from workbench.lookup import patterns
+from workbench.lookup.independent import most_probable
+from workbench.lookup.literal import (
+    BASES,
+    CANONICAL,
+    DELTA,
+    DENSE,
+    HALF,
+    METADATA,
+    PATTERNS,
+    SPARSE,
+    STRATA,
+    TIERS,
+    VALUES,
+    G,
+)
 
 
 @check("lut-tier1-tier2-sizes")
@@ -67,16 +67,14 @@ def delta_entry():
 @check("lut-h1-8m")
 def neighbours(rng):
     """The bound, and the count for the 100,000 most probable patterns as bases."""
-    yield says("patterns at distance 1, at most", 8_000_000, 2 * SIZE * BASES, relation=">=")
+    yield says("patterns at distance 1, at most", 8_000_000, 2 * G * BASES, relation=">=")
     bases = most_probable(BASES, rng)
-    low = np.uint32(0xFFFF)
-    plus, minus = bases >> np.uint32(SIZE), bases & low
-    found = []
-    for place in range(SIZE):
-        bit = np.uint32(1 << place)
-        found.append(canonical(plus | bit, minus & ~bit))
-        found.append(canonical(plus & ~bit, minus | bit))
-        found.append(canonical(plus & ~bit, minus & ~bit))
+    codes, found = patterns.trits(bases, G), []
+    for place in range(G):
+        for value in (-1, 0, 1):
+            changed = codes.copy()
+            changed[:, place] = value
+            found.append(np.abs(patterns.numbers(changed)))
     near = np.setdiff1d(np.concatenate(found), bases)
     yield shows("at distance 1 of the 100,000 most probable", len(near))
 

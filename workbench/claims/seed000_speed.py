@@ -3,7 +3,7 @@
 import math
 
 from workbench.claims.checks import check, says, shows
-from workbench.claims.seed000_sizes import TIERS
+from workbench.lookup.literal import TIERS
 
 SHARES = (0.60, 0.35, 0.049, 0.001)  # hits of the four tiers, as stated
 CYCLES = (2, 75, 250, 100)  # and their costs, as stated

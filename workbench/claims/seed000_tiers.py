@@ -3,19 +3,12 @@
 import numpy as np
 
 from workbench.claims.checks import check, null, says, shows
-from workbench.claims.material import groups_of_16, iid_trits, shuffled_rows, trits
-from workbench.claims.patterns import (
-    CANONICAL,
-    SIZE,
-    canonical,
-    coverage,
-    distances,
-    hit_rate,
-    masks,
-    most_probable,
-    needed,
-)
+from workbench.claims.material import shuffled_rows, trits
 from workbench.claims.seed000_speed import CYCLES, SHARES, cycles
+from workbench.lookup.counting import canonical_numbers, halves, hit_rate
+from workbench.lookup.independent import coverage, draw, most_probable, needed
+from workbench.lookup.literal import CANONICAL, G
+from workbench.lookup.tiers import nearest_stored
 
 HOT, WARM = 10_000, 100_000  # patterns in tiers 1 and 2
 
@@ -40,7 +33,7 @@ def tier_1(weights, rng):
     """Patterns ranked on half the groups of a model, looked up for the other half."""
     yield from _hits(weights, rng, HOT, "0.60")
     zeros = np.linspace(0.44, 0.99, 1000)
-    enough = next(z for z in zeros if coverage(HOT, z) >= 0.60)
+    enough = next(z for z in zeros if coverage(HOT, zeros=z) >= 0.60)
     yield shows("zeros at which 10,000 patterns cover 60%", enough)
 
 
@@ -49,7 +42,7 @@ def tier_2(weights, rng):
     """The same for tiers 1 and 2 together."""
     yield from _hits(weights, rng, WARM, "0.95")
     zeros = np.linspace(0.44, 0.99, 1000)
-    enough = next(z for z in zeros if coverage(WARM, z) >= 0.95)
+    enough = next(z for z in zeros if coverage(WARM, zeros=z) >= 0.95)
     yield shows("zeros at which 100,000 patterns cover 95%", enough)
 
 
@@ -59,7 +52,7 @@ def tiers_3_and_4(weights, rng):
     first, second = _halves(trits(weights).values(), rng)
     patterns, counts = np.unique(first, return_counts=True)
     bases = patterns[np.argsort(-(counts + rng.random(len(counts))))[:WARM]]
-    near = distances(rng.choice(second, 2000), bases)
+    _, near = nearest_stored(rng.choice(second, 2000), bases, G)
     yield says("tier 3", "0.049", ((near > 0) & (near <= 3)).mean())
     yield says("computed", "0.001", (near > 3).mean())
     yield shows("tiers 1 and 2", (near == 0).mean())
@@ -91,7 +84,7 @@ def _hits(weights, rng, top, said):
         mixed = [shuffled_rows(matrix, rng) for matrix in trits(weights).values()]
         sample.append(hit_rate(*_halves(mixed, rng), top, rng))
     yield null("the same rows shuffled", sample=sample, of=label)
-    iid = [_codes(iid_trits((1_000_000, SIZE), rng)) for _ in range(2)]
+    iid = [canonical_numbers(draw((1_000_000, G), rng)) for _ in range(2)]
     numbers = {
         "perfect knowledge": coverage(top),
         "ranked on a million groups": hit_rate(*iid, top, rng),
@@ -100,18 +93,14 @@ def _hits(weights, rng, top, said):
 
 
 def _halves(codes, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical codes of a model's groups of 16, split at random."""
-    found = rng.permutation(_codes(np.concatenate([groups_of_16(matrix) for matrix in codes])))
-    return found[: len(found) // 2], found[len(found) // 2 :]
-
-
-def _codes(groups: np.ndarray) -> np.ndarray:
-    return canonical(*masks(groups))
+    """Canonical patterns of a model's groups of 16, split at random."""
+    return halves(canonical_numbers(codes), rng)
 
 
 def _iid_shares(rng, sample: int = 4000) -> tuple[float, float, float, float]:
     """Shares of the four tiers for independent trits and the most probable patterns as bases."""
-    near = distances(_codes(iid_trits((sample, SIZE), rng)), most_probable(WARM, rng))
+    drawn = canonical_numbers(draw((sample, G), rng))
+    _, near = nearest_stored(drawn, most_probable(WARM, rng), G)
     three = float(((near > 0) & (near <= 3)).mean())
     hot, warm = coverage(HOT), coverage(WARM)
     return hot, warm - hot, three, 1 - warm - three

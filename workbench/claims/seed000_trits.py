@@ -11,8 +11,6 @@ import numpy as np
 
 from workbench.claims.checks import Needs, check, null, says, shows
 from workbench.claims.material import (
-    IID,
-    iid_trits,
     is_ternary,
     matrices,
     recorded_inputs,
@@ -20,12 +18,14 @@ from workbench.claims.material import (
     to_int8,
     trits,
 )
-from workbench.claims.patterns import SIZE
+from workbench.lookup.counting import run_length_bits, zero_runs
+from workbench.lookup.independent import DOCUMENT as IID
+from workbench.lookup.independent import draw as independent
+from workbench.lookup.literal import G as SIZE
 from workbench.ternary import quantize
 
 BITNET = "a natively ternary model (a BitNet b1.58 checkpoint)"
 BOUNDS = (16, 32, 48)
-RUN_BITS = 2 + 4  # a trit and a length up to 16
 
 
 @check("lut-zeros-44")
@@ -52,19 +52,20 @@ def zero_share(weights, rng):
 
 
 @check("lut-zero-runs-rle")
-def zero_runs(weights, rng):
+def run_lengths(weights, rng):
     """Run-length code of 2+4 bits a run against 2 bits a trit, on rows and on the same shuffled."""
     codes = trits(weights, most=1_000_000)
-    bits = _mean_rle_bits(codes.values())
+    bits = run_length_bits(codes.values())
     yield says("bits of 16 trits as run lengths", 2 * SIZE, bits, unit="bit", relation="<=")
-    yield shows("mean run of zeros", _mean_zero_run(codes.values()))
+    runs = zero_runs(codes.values())
+    yield shows("mean run of zeros", (runs * np.arange(len(runs))).sum() / runs.sum())
     sample = [
-        _mean_rle_bits(shuffled_rows(matrix, rng) for matrix in codes.values()) for _ in range(20)
+        run_length_bits(shuffled_rows(matrix, rng) for matrix in codes.values()) for _ in range(20)
     ]
     yield null("the same rows shuffled", sample=sample, of="bits of 16 trits as run lengths")
-    iid = iid_trits((50_000, SIZE), rng)
+    iid = independent((50_000, SIZE), rng)
     numbers = {
-        "bits as run lengths": _mean_rle_bits([iid]),
+        "bits as run lengths": run_length_bits(iid),
         "bits in base 3": SIZE * log2(3),
         "bits of entropy": -SIZE * sum(p * log2(p) for p in IID),
         "runs in 16": 1 + (SIZE - 1) * (1 - sum(p * p for p in IID)),
@@ -134,7 +135,7 @@ def output_distribution(weights, rng):
     y = np.abs(np.concatenate(found))
     for bound, said in ((256, 0.80), (1024, 0.95)):
         yield shows(f"at most {bound} (said: {said})", (y <= bound).mean())
-    w = iid_trits((100_000, SIZE), rng).astype(int)
+    w = independent((100_000, SIZE), rng).astype(int)
     laplace = np.clip(np.rint(rng.laplace(0, 13.3, w.shape)), -128, 127)
     uniform = rng.integers(-128, 128, w.shape)
     products = {
@@ -145,25 +146,6 @@ def output_distribution(weights, rng):
     for name, product in products.items():
         yield null(name, {f"at most {b}": (np.abs(product) <= b).mean() for b in (256, 1024)})
     yield Needs(f"{BITNET}, its activations recorded")
-
-
-def _mean_rle_bits(codes) -> float:
-    """Bits of a group of 16 as run lengths, runs cut at the group's ends."""
-    runs, groups = 0, 0
-    for matrix in codes:
-        kept = matrix[:, : matrix.shape[1] // SIZE * SIZE].reshape(-1, SIZE)
-        runs += len(kept) + np.count_nonzero(np.diff(kept, axis=1))
-        groups += len(kept)
-    return RUN_BITS * runs / groups
-
-
-def _mean_zero_run(codes) -> float:
-    zeros, runs = 0, 0
-    for matrix in codes:
-        zero = matrix == 0
-        zeros += zero.sum()
-        runs += zero[:, 0].sum() + (zero[:, 1:] & ~zero[:, :-1]).sum()
-    return zeros / runs
 
 
 def _longest_zero_run(groups: np.ndarray) -> np.ndarray:

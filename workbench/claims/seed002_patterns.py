@@ -12,7 +12,8 @@ from scipy.cluster.vq import kmeans, vq
 
 from workbench.claims.checks import check, null, says, shows
 from workbench.claims.grids import draw, snr, uniform_steps
-from workbench.claims.material import IID, matrices, shuffled_rows, trits
+from workbench.claims.material import matrices, shuffled_rows, trits
+from workbench.lookup.independent import DOCUMENT as IID
 
 WINDOWS = {2: 16, 4: 256, 8: 256, 16: 256}  # window: patterns in its codebook
 WINDOWS_CODED = (1, 2, 4, 8)

@@ -12,6 +12,7 @@ from jaxtyping import Int8
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
+from workbench.lookup.patterns import every, gray_walk
 
 CACHE_LINE = 16  # int32 values between what two threads write
 
@@ -138,7 +139,7 @@ class TritLookup(Textbook):
 
     def _prepare(self, codes):
         self._bytes = patterns(codes, 5).astype(np.uint8).T.copy()
-        self._table = np.ascontiguousarray(trits_of_patterns(5).T, dtype=np.int32)
+        self._table = np.ascontiguousarray(every(5).T, dtype=np.int32)
 
     @property
     def nbytes(self):
@@ -233,7 +234,7 @@ class Rsr(AbstractRsr):
     def _bind(self, x, threads):
         y = self._result(x, np.int32)
         sums = np.empty((threads, 3**self.block + CACHE_LINE), np.int32)
-        trits = np.ascontiguousarray(trits_of_patterns(self.block).T, dtype=np.int32)
+        trits = np.ascontiguousarray(every(self.block).T, dtype=np.int32)
         kernel = kernels.load("textbook_rsr").matmul
         return y, kernel, self._columns, self._ends, trits, x.astype(np.int32), y, sums
 
@@ -260,32 +261,3 @@ def patterns(codes: np.ndarray, group: int) -> np.ndarray:
     for i in range(group):
         numbers = 3 * numbers + digits[:, :, i]
     return numbers
-
-
-def trits_of_patterns(group: int) -> np.ndarray:
-    """The trits (3^group, group) of every pattern."""
-    return np.arange(3**group)[:, None] // 3 ** np.arange(group - 1, -1, -1) % 3 - 1
-
-
-def gray_walk(group: int) -> tuple[np.ndarray, np.ndarray]:
-    """From the pattern of zeros through the upper half of the reflected ternary Gray order.
-
-    The order is its own mirror image: the k-th pattern from the end is the k-th from the start,
-    negated. So this half meets each pattern or its negative once, one trit changing by one.
-
-    Returns
-    -------
-    steps, places : int32 arrays ((3^group - 1) / 2,)
-        steps: the trit that grows, or group + the trit that shrinks, to reach the i-th pattern.
-        places: sum of trit * 3^position of that pattern, first trit highest.
-    """
-    order = np.zeros((1, 0), int)
-    for _ in range(group):
-        lead = np.repeat([-1, 0, 1], len(order))[:, None]
-        order = np.hstack([lead, np.vstack([order, order[::-1], order])])
-    half = order[len(order) // 2 :]
-    change = np.diff(half, axis=0)
-    trit = np.abs(change).argmax(axis=1)
-    steps = np.where(change.sum(axis=1) > 0, trit, group + trit)
-    places = half[1:] @ (3 ** np.arange(group - 1, -1, -1))
-    return steps.astype(np.int32), places.astype(np.int32)

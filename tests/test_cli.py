@@ -102,6 +102,8 @@ def test_models_list_keys(rows):
     assert list(found[0])[:4] == ["name", "source", "bundled", "architecture"]
     assert {row["name"]: row["bundled"] for row in found} == {
         "smollm2-slice": True,
+        "english-ternary": True,
+        "english-float": True,
         "smollm2-135m": False,
     }
 

@@ -20,6 +20,7 @@ from workbench.lookup.literal import (
     VALUES,
     G,
 )
+from workbench.lookup.tuning import SPARSE_CYCLES, SPARSE_SHARES, expected
 
 
 @check("lut-tier1-tier2-sizes")
@@ -47,8 +48,8 @@ def sparse_reduction():
 @check("lut-2p57-cycles")
 def sparse_cycles():
     """The sum, then the same sum with the tier shares that the section itself states."""
-    yield says("cycles as summed", "2.57", 0.70 * 1 + 0.29 * 3 + 0.01 * 100)
-    stated = 0.90 * 1 + 0.0999 * 3 + 0.0001 * 100
+    yield says("cycles as summed", "2.57", expected(SPARSE_SHARES, SPARSE_CYCLES))
+    stated = expected((0.90, 0.0999, 0.0001), SPARSE_CYCLES)
     yield says("cycles with 90% in tier 1 and 0.01% computed", "2.57", stated)
     yield says("bytes behind a 1-cycle cache hit, at most 48 KiB", 48 * 1024, DENSE, relation="<=")
 

@@ -4,9 +4,10 @@ import math
 
 from workbench.claims.checks import check, says, shows
 from workbench.lookup.literal import TIERS
+from workbench.lookup.tuning import DOCUMENT_CYCLES as CYCLES
+from workbench.lookup.tuning import DOCUMENT_SHARES as SHARES
+from workbench.lookup.tuning import expected
 
-SHARES = (0.60, 0.35, 0.049, 0.001)  # hits of the four tiers, as stated
-CYCLES = (2, 75, 250, 100)  # and their costs, as stated
 CLOCK = 4e9
 LARGEST_L1 = 192 * 1024  # bytes; the largest of any processor on sale (Apple M, instructions)
 LARGEST_L2 = 36 * 2**20  # likewise (IBM Telum II)
@@ -15,7 +16,7 @@ LOOKUP = 10e-9  # seconds, as stated
 
 def cycles(shares) -> float:
     """Expected cycles of a lookup under these shares of hits."""
-    return sum(share * cost for share, cost in zip(shares, CYCLES, strict=True))
+    return expected(shares, CYCLES)
 
 
 @check("lut-tier3-slower")

@@ -44,12 +44,13 @@ class Dictionary:
     hot : int
         So many of them are tier 1; the rest is tier 2.
     bases : int32 array (m,)
-        Tier 3: index of the stored entry that a pattern is near to (with a sign, as `index`).
+        Tier 3, in the order of first use: index of the stored entry that a pattern is near to
+        (with a sign, as `index`).
     changes : uint8 array (m, 3)
         Trits changed: 0 for none, else 1 + 4 * trit + (0, 1, 2, 3), by which the trit
         grows by (1, -1, 2, -2).
     computed : int32 array (k,)
-        Tier 4: numbers of the patterns.
+        Tier 4, in the order of first use: numbers of the patterns.
     """
 
     g: int
@@ -159,7 +160,8 @@ def build(
     """
     _check(g, hot, warm, radius, bases)
     key = np.abs(numbers) if symmetry else numbers
-    found, times = np.unique(key, return_counts=True)
+    # in the order in which products meet them: group after group
+    found, met, times = np.unique(key.T, return_index=True, return_counts=True)
     order = np.argsort(-times, kind="stable")
     ranked, times = found[order].astype(np.int32), times[order]
 
@@ -171,7 +173,10 @@ def build(
         stored, nearest, distance = _with_codewords(
             ranked, times, first, room, covering_code(g, radius), symmetry
         )
-    rest = ranked[~np.isin(ranked, stored)]
+    outside = ~np.isin(ranked, stored)
+    # by first use, so that a product reads what stands for them from front to back
+    by_use = np.argsort(met[order][outside], kind="stable")
+    rest, nearest, distance = ranked[outside][by_use], nearest[by_use], distance[by_use]
     near = (distance <= radius) & (radius > 0)
     chosen = nearest[near].astype(np.int32)
     dictionary = Dictionary(

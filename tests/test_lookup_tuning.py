@@ -1,0 +1,137 @@
+"""The cost model: its formula, its choices, and products against the clock."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from workbench import kernels
+from workbench.errors import WorkbenchError
+from workbench.lookup import independent, tuning
+from workbench.lookup.tiers import TIERS, TieredTables
+from workbench.measure import lookups
+
+COSTS = tuning.Costs(
+    group=30.0, fill=0.04, near_lookup=0.4, far_lookup=0.5,
+    vector_group=4.0, vector_fill=1.4, vector_near_lookup=0.5, vector_far_lookup=0.6,
+    tier_group=0.0, entry=0.6, hot=0.8, warm=2.7, near=2.2, computed=1.6, miss=6.4,
+    l1_bytes=48 << 10, l2_bytes=2 << 20,
+)  # fmt: skip
+compiled = pytest.mark.skipif(
+    not all(kernels.status(name).compiled for name in lookups.KERNELS),
+    reason="the kernels are not compiled",
+)
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return independent.draw((300, 640), np.random.default_rng(0))
+
+
+def test_expected_costs_of_the_document():
+    assert tuning.expected(tuning.DOCUMENT_SHARES, tuning.DOCUMENT_CYCLES) == pytest.approx(39.8)
+    assert tuning.expected(tuning.SPARSE_SHARES, tuning.SPARSE_CYCLES) == pytest.approx(2.57)
+
+
+def test_prediction_of_whole_tables():
+    rows, cols = 1000, 500
+    expected = 100 * (30 + 243 * 0.04 + 1000 * 0.4) / 1e9
+    assert tuning.predict_whole(5, (rows, cols), 1, COSTS) == pytest.approx(expected)
+    assert tuning.predict_whole(5, (rows, cols), 3, COSTS) == pytest.approx(3 * expected)
+    vectors = tuning.predict_whole(3, (rows, cols), 33, COSTS)
+    assert vectors == pytest.approx(2 * 167 * (4 + 27 * 1.4 + 1000 * 0.5) / 1e9)
+    assert 0.4 < 0.5 - (0.5 - 0.4) * (48 / 102.5) < 0.5  # beyond L1 a lookup is in between
+    far = tuning.predict_whole(8, (10**6, 8), 1, COSTS)
+    assert 0.4e-3 < far < 0.5e-3
+
+
+def test_prediction_of_tiers(codes):
+    tables = TieredTables.of(codes, 16, hot=200, warm=400)
+    hits = tables.hits()
+    look = sum(hits[tier] * getattr(COSTS, tier) for tier in TIERS)
+    look += tuning.missed(hits) * COSTS.miss
+    expected = 40 * (2 * 6561 * 0.04 + 300 * 0.6 + 300 * look) / 1e9
+    assert tuning.predict_tiers(tables, 1, COSTS) == pytest.approx(expected)
+    assert tuning.missed({"near": 0.3, "computed": 0.1}) == pytest.approx(0.4 + 0.1)
+    assert tuning.missed({"near": 0, "computed": 1}) == 0
+
+
+def test_tuner_ranks_what_can_be_built(codes):
+    rows = tuning.tune(codes, COSTS, groups=range(2, 12), tiered=(4, 16))
+    times = [row["predicted_s"] for row in rows]
+    assert times == sorted(times)
+    assert {row["g"] for row in rows if row["kind"] == "whole"} == set(range(2, 11))
+    x = np.random.default_rng(1).integers(-128, 128, (1, 640)).astype(np.int8)
+    for row in rows:
+        tables = tuning.build_tables(codes, row)
+        np.testing.assert_array_equal(tables.matmul(x), x.astype(int) @ codes.T)
+        assert row["index_bytes"] == tables.nbytes
+        assert row["why"]
+
+
+def test_tuner_leaves_out_what_exceeds_the_second_cache(codes):
+    small = dataclasses.replace(COSTS, l2_bytes=8 * 3**6 * 2)
+    rows = tuning.tune(codes, small, tiered=())
+    assert max(row["g"] for row in rows) == 6
+    assert tuning.tune(codes, COSTS, tokens=32, tiered=())[-1]["table_bytes"] <= COSTS.l2_bytes
+
+
+def test_a_dictionary_entry_must_be_met_often_enough(codes):
+    assert tuning.worthwhile(codes, 16, COSTS) == 0
+    same = np.tile(codes[:1], (300, 1))
+    assert tuning.worthwhile(same, 16, COSTS) > 0
+    assert tuning.worthwhile(same, 16, dataclasses.replace(COSTS, computed=0.1)) == 0
+
+
+@compiled
+def test_costs_are_measured():
+    costs = lookups.measured_costs(0.2)
+    assert all(value >= 0 for value in dataclasses.asdict(costs).values())
+    assert 0 < costs.hot < 100
+    assert costs.fill < costs.near_lookup
+
+
+@compiled
+def test_latency_grows_beyond_the_first_cache():
+    assert lookups.load_latency_ns(1 << 14, 0.01) < lookups.load_latency_ns(1 << 26, 0.05)
+    assert 0.2 < lookups.clock_ghz(0.01) < 20
+
+
+@compiled
+@pytest.mark.parametrize(("tokens", "threads", "copies"), [(1, 1, 1), (33, 2, 1), (1, 1, 3)])
+def test_race_rows(codes, tokens, threads, copies):
+    rows = lookups.bench_lookups(
+        codes, tokens=tokens, threads=threads, groups=(3, 5), copies=copies, seconds=0.1
+    )
+    assert rows[0]["kernel"] == rows[0]["ratio_to"] == "planar"
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("whole") == 2
+    assert kinds.count("halved") == (2 if tokens == 1 else 0)
+    assert kinds.count("tiers") == 4
+    for row in rows:
+        assert row["gops"] > 0
+        assert row["bytes_moved"] >= row["nbytes"]
+        assert row["document_gops"] == pytest.approx(3.216, abs=1e-3)
+        assert (row["lookups"] == 0) == (row["kind"] == "other")
+        assert sum(row["hits"].values()) == pytest.approx(int(row["kind"] == "tiers"))
+
+
+@compiled
+def test_predictions_meet_the_clock(codes):
+    rows = tuning.tune(codes, COSTS, groups=(3, 5), tiered=(16,))
+    checked = lookups.check_predictions(codes, rows, seconds=0.1)
+    assert len(checked) == len(rows)
+    assert all(row["measured_s"] > 0 for row in checked)
+
+
+def test_refusals(codes):
+    with pytest.raises(WorkbenchError, match="tokens=0"):
+        tuning.tune(codes, COSTS, tokens=0)
+    with pytest.raises(WorkbenchError, match="codes hold 2 at row 0, column 1"):
+        tuning.tune(np.array([[0, 2]]), COSTS)
+
+
+@compiled
+def test_race_refusals(codes):
+    with pytest.raises(WorkbenchError, match="copies=0"):
+        lookups.bench_lookups(codes, copies=0)

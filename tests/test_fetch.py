@@ -296,7 +296,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch, offer, tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(WorkbenchError, match=r"'nope'; there are smollm2-slice, smollm2-135m"):
+    with pytest.raises(WorkbenchError, match=r"'nope'; there are smollm2-slice, english-ternary, "):
         fetch("nope")
 
 

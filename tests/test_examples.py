@@ -8,7 +8,6 @@ import pytest
 
 import workbench
 
-
 # the user interface's examples need a front end; these two need PyTorch, which is optional
 LEFT_OUT = ("workbench.ui", "workbench.lm.training.loop", "workbench.lm.training.network")
 

@@ -37,7 +37,6 @@ def test_prediction_of_whole_tables():
     rows, cols = 1000, 500
     expected = 100 * (30 + 243 * 0.04 + 1000 * 0.4) / 1e9
     assert tuning.predict_whole(5, (rows, cols), 1, COSTS) == pytest.approx(expected)
-    assert tuning.predict_whole(5, (rows, cols), 3, COSTS) == pytest.approx(3 * expected)
     vectors = tuning.predict_whole(3, (rows, cols), 33, COSTS)
     assert vectors == pytest.approx(2 * 167 * (4 + 27 * 1.4 + 1000 * 0.5) / 1e9)
     assert 0.4 < 0.5 - (0.5 - 0.4) * (48 / 102.5) < 0.5  # beyond L1 a lookup is in between

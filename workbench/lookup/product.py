@@ -15,10 +15,11 @@ from workbench.errors import WorkbenchError
 from workbench.lookup import patterns
 
 SLOTS = 8  # groups of columns that share a pass over the rows
+MOST_ROWS = 8192  # whose 32-bit sums for 32 tokens, a megabyte, are kept at hand
 LANES = 32  # tokens of a vector; 64 bytes of sums
 SPARE = 32  # entries (64 bytes) between the tables of two threads
 LARGEST_WHOLE = 10  # 3^10 patterns are the last that an index of 16 bits numbers
-VECTORS_FROM = 6  # tokens from which 32 at a time, most of them idle, take less time (measured)
+VECTORS_FROM = 2  # tokens from which 32 at a time, most of them idle, take less time (measured)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,15 +111,15 @@ class WholeTables:
         lanes[:, cols:] = 0
         lanes[:, :cols] = padded.reshape(blocks, LANES, cols).transpose(0, 2, 1)
         table = aligned((threads, SLOTS * self.entries, LANES), np.int16).reshape(-1)
-        y = aligned((blocks, self.shape[0], LANES), np.int32)
+        height = min(-(-self.shape[0] // threads), MOST_ROWS)
+        sums = aligned((threads * height * LANES,), np.int32)
+        y = aligned((self.shape[0], blocks * LANES), np.int32)
         kernel = kernels.load("lut_tokens").matmul
-        flat = lanes.reshape(-1), table, y.reshape(-1), self.shape[0], self.g, self.entries
+        flat = lanes.reshape(-1), table, sums, y.reshape(-1), self.shape[0], self.g, self.entries
 
         def call():
             kernel(self.index, *flat, 0, threads)
-            if blocks == 1:
-                return y[0].T[:tokens]
-            return y.transpose(0, 2, 1).reshape(blocks * LANES, -1)[:tokens]
+            return y.T[:tokens]
 
         return call
 

@@ -66,8 +66,8 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, head, scr
     assert kv >= 0
     assert start >= 0
     # scores: a product of the query with each key
+    at = 0
     for block in range((length + lanes - 1) // lanes):
-        at = block * lanes
         assert at >= 0
         for i in range(lanes):
             scores[scratch, at + i] = 0
@@ -91,6 +91,7 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, head, scr
                     + g * keys[layer, kv, block, j + 6, i]
                     + h * keys[layer, kv, block, j + 7, i]
                 )
+        at += lanes
     # softmax, not yet divided by its sum; beyond the last position, weights of 0
     peak = scores[scratch, 0]
     for i in range(length):

@@ -1,113 +1,123 @@
 """Products of int4 weights, a scale (and an offset) for every 32 columns; neighbouring rows are the lanes.
 
-Weights lie in blocks of `size` rows. A block is one record of 16-bit words for each group of 32
-columns: eight words a row that hold four codes each, the column that comes first in the low bits,
-then a scale k a row and, if `offsets` is 1, an offset l a row, both signed. In a record the same word of
-all rows is contiguous. A weight is unit * (k * (code - 8) + l), with a unit for each row. So one
-vector instruction works on many rows and the same column: no sum ever crosses lanes, and gcc
-vectorizes the plain loop over rows. Sixteen products of 4 and 8 bits fit a sum of 16 bits.
+Weights lie in blocks of 32 rows. A block is one record of 16-bit words for each group of 32 columns:
+eight words a row that hold four codes each, the column that comes first in the low bits, then a scale
+k a row and, if `offsets` is 1, an offset l a row, both signed. In a record, the same word of all
+rows is contiguous. A weight is unit * (k * (code - 8) + l), with a unit for each row. So one vector
+instruction works on many rows and one column: no sum ever crosses lanes, and gcc vectorizes the
+plain loop over rows. Sixteen products of 4 and 8 bits fit a sum of 16 bits.
 """
 
-# pythran export multiply(uint16[:], int16[:], float32[:], int16[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), int, int, int)
+# pythran export multiply(uint16[:], int16[:], float32[:], int16[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), int16[:,:] order(C), int, int)
 import numpy as np
 
 
-def multiply(words, signed, units, x, step, total, y, size, offsets, threads):
-    """Write y (tokens, rows) = weights times the activations x * step, of one matrix.
+def multiply(words, signed, units, x, step, total, y, room, offsets, threads):
+    """Write y (tokens, 32 * blocks) = weights times the activations x * step, of one matrix.
 
     words, signed: the same memory. x (tokens, 32 * groups): -127 to 127. step, total (tokens, groups):
-    what one unit of x is worth in each group, and that times the group's sum of x.
+    what one unit of x is worth in each group, and that times the group's sum of x. room (threads,
+    6144): begins on a cache line.
     """
-    blocks = y.shape[1] // size
+    blocks = y.shape[1] // 32
     # omp parallel for num_threads(threads)
     for k in range(threads):
         first, last = blocks * k // threads, blocks * (k + 1) // threads
-        span(words, signed, units, x, step, total, y, 0, 0, size, offsets, first, last)
+        span(words, signed, units, x, step, total, y, room, k, 0, 0, 32, offsets, first, last)
 
 
-def span(words, signed, units, x, step, total, y, at, unit, size, offsets, first, last):
-    """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit]."""
+def span(words, signed, units, x, step, total, y, room, k, at, unit, size, offsets, first, last):
+    """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit].
+
+    size is 32: a loop over range(32) would be unrolled, and not vectorized.
+    """
     groups = step.shape[1]
-    record = (9 + offsets) * size
+    assert unit >= 0
+    record = 32 * (9 + offsets)
     # memory is read faster at a dozen places at once than at one
     for b in range(first, last, 12):
         end = min(b + 12, last)
+        row = 32 * b
+        assert row >= 0
         for t in range(x.shape[0]):
-            for r in range(b * size, end * size):
+            for r in range(row, 32 * end):
                 y[t, r] = 0
             for g in range(groups):
+                spread(x, room, k, size, g, t)
                 for i in range(b, end):
-                    row = i * size
                     start = at + (i * groups + g) * record
-                    add_group(words, signed, x, step, total, y, start, size, offsets, row, g, t)
-            for r in range(b * size, end * size):
+                    add_group(
+                        words, signed, room, k, step, total, y, start, size, offsets, 32 * i, g, t
+                    )
+            for r in range(row, 32 * end):
                 y[t, r] *= units[unit + r]
 
 
-def add_group(words, signed, x, step, total, y, a, size, offsets, row, g, t):
+def spread(x, room, k, size, g, t):
+    """Each of the 32 numbers of group g of token t 32 times, as vectors want it, into room[k]."""
+    assert k >= 0
+    assert g >= 0
+    assert t >= 0
+    for c in range(size):
+        v = x[t, 32 * g + c]
+        for r in range(size):
+            room[k, 32 * c + r] = v
+
+
+def add_group(words, signed, room, k, step, total, y, a, size, offsets, row, g, t):
     """Add the record at words[a], group g, times token t to the rows from `row` on."""
     assert a >= 0
-    assert size >= 0
+    assert k >= 0
     assert row >= 0
     assert g >= 0
     assert t >= 0
-    c = 32 * g
-    assert c >= 0
-    b = a + size
-    d = b + size
-    e = d + size
-    f = e + size
-    h = f + size
-    i = h + size
-    j = i + size
-    scale = j + size
-    offset = scale + offsets * size
+    offset = a + 256 + 32 * offsets
     assert offset >= 0
     unit = np.float32(step[t, g])
     eight = np.float32(8) * total[t, g]
     slope = np.float32(offsets) * total[t, g]
     for r in range(size):
         v = words[a + r]
-        s = np.int16(v & np.uint16(15)) * x[t, c]
-        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 1]
-        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 2]
-        s += np.int16(v >> np.uint16(12)) * x[t, c + 3]
-        v = words[b + r]
-        s += np.int16(v & np.uint16(15)) * x[t, c + 4]
-        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 5]
-        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 6]
-        s += np.int16(v >> np.uint16(12)) * x[t, c + 7]
-        v = words[d + r]
-        s += np.int16(v & np.uint16(15)) * x[t, c + 8]
-        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 9]
-        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 10]
-        s += np.int16(v >> np.uint16(12)) * x[t, c + 11]
-        v = words[e + r]
-        s += np.int16(v & np.uint16(15)) * x[t, c + 12]
-        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 13]
-        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 14]
-        s += np.int16(v >> np.uint16(12)) * x[t, c + 15]
-        v = words[f + r]
-        z = np.int16(v & np.uint16(15)) * x[t, c + 16]
-        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 17]
-        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 18]
-        z += np.int16(v >> np.uint16(12)) * x[t, c + 19]
-        v = words[h + r]
-        z += np.int16(v & np.uint16(15)) * x[t, c + 20]
-        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 21]
-        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 22]
-        z += np.int16(v >> np.uint16(12)) * x[t, c + 23]
-        v = words[i + r]
-        z += np.int16(v & np.uint16(15)) * x[t, c + 24]
-        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 25]
-        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 26]
-        z += np.int16(v >> np.uint16(12)) * x[t, c + 27]
-        v = words[j + r]
-        z += np.int16(v & np.uint16(15)) * x[t, c + 28]
-        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * x[t, c + 29]
-        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * x[t, c + 30]
-        z += np.int16(v >> np.uint16(12)) * x[t, c + 31]
+        s = np.int16(v & np.uint16(15)) * room[k, r]
+        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 32 + r]
+        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 64 + r]
+        s += np.int16(v >> np.uint16(12)) * room[k, 96 + r]
+        v = words[a + 32 + r]
+        s += np.int16(v & np.uint16(15)) * room[k, 128 + r]
+        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 160 + r]
+        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 192 + r]
+        s += np.int16(v >> np.uint16(12)) * room[k, 224 + r]
+        v = words[a + 64 + r]
+        s += np.int16(v & np.uint16(15)) * room[k, 256 + r]
+        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 288 + r]
+        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 320 + r]
+        s += np.int16(v >> np.uint16(12)) * room[k, 352 + r]
+        v = words[a + 96 + r]
+        s += np.int16(v & np.uint16(15)) * room[k, 384 + r]
+        s += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 416 + r]
+        s += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 448 + r]
+        s += np.int16(v >> np.uint16(12)) * room[k, 480 + r]
+        v = words[a + 128 + r]
+        z = np.int16(v & np.uint16(15)) * room[k, 512 + r]
+        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 544 + r]
+        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 576 + r]
+        z += np.int16(v >> np.uint16(12)) * room[k, 608 + r]
+        v = words[a + 160 + r]
+        z += np.int16(v & np.uint16(15)) * room[k, 640 + r]
+        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 672 + r]
+        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 704 + r]
+        z += np.int16(v >> np.uint16(12)) * room[k, 736 + r]
+        v = words[a + 192 + r]
+        z += np.int16(v & np.uint16(15)) * room[k, 768 + r]
+        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 800 + r]
+        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 832 + r]
+        z += np.int16(v >> np.uint16(12)) * room[k, 864 + r]
+        v = words[a + 224 + r]
+        z += np.int16(v & np.uint16(15)) * room[k, 896 + r]
+        z += np.int16((v >> np.uint16(4)) & np.uint16(15)) * room[k, 928 + r]
+        z += np.int16((v >> np.uint16(8)) & np.uint16(15)) * room[k, 960 + r]
+        z += np.int16(v >> np.uint16(12)) * room[k, 992 + r]
         product = unit * np.float32(np.int32(np.int16(s)) + np.int32(np.int16(z))) - eight
         y[t, row + r] += (
-            np.float32(signed[scale + r]) * product + np.float32(signed[offset + r]) * slope
+            np.float32(signed[a + 256 + r]) * product + np.float32(signed[offset + r]) * slope
         )

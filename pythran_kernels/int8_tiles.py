@@ -1,60 +1,62 @@
 """Products of int8 weights as int8_rows.py, for many tokens: codes are unpacked once for all of them."""
 
-# pythran export multiply(int16[:], float32[:], int16[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), int, int)
+# pythran export multiply(int16[:], float32[:], int16[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), int16[:,:] order(C), int)
 import numpy as np
 
 
-def multiply(words, units, x, step, y, size, threads):
+def multiply(words, units, x, step, y, room, threads):
     """As int8_rows.multiply."""
-    blocks = y.shape[1] // size
+    blocks = y.shape[1] // 32
     # omp parallel for num_threads(threads)
     for k in range(threads):
         first, last = blocks * k // threads, blocks * (k + 1) // threads
-        span(words, units, x, step, y, 0, 0, size, first, last)
+        span(words, units, x, step, y, room, k, 0, 0, 32, first, last)
 
 
-def span(words, units, x, step, y, at, unit, size, first, last):
+def span(words, units, x, step, y, room, k, at, unit, size, first, last):
     """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit]."""
     groups = step.shape[1]
-    record = 17 * size
+    assert unit >= 0
     # what stays in the first cache while the tokens pass over it: six blocks of one group
-    codes = np.empty((32, 6 * size), np.int16)
-    scales = np.empty(6 * size, np.float32)
+    scales = np.empty(192, np.float32)
     for b in range(first, last, 6):
         end = min(b + 6, last)
+        row = 32 * b
+        assert row >= 0
         for t in range(x.shape[0]):
-            for r in range(b * size, end * size):
+            for r in range(row, 32 * end):
                 y[t, r] = 0
         for g in range(groups):
             for i in range(b, end):
-                unpack(words, codes, scales, at + (i * groups + g) * record, size, (i - b) * size)
+                unpack(words, room, k, scales, at + (i * groups + g) * 544, size, 32 * (i - b))
             for t in range(x.shape[0]):
-                add_group(codes, scales, x, step, y, b * size, (end - b) * size, g, t)
+                add_group(room, k, scales, x, step, y, row, 32 * (end - b), g, t)
         for t in range(x.shape[0]):
-            for r in range(b * size, end * size):
+            for r in range(row, 32 * end):
                 y[t, r] *= units[unit + r]
 
 
-def unpack(words, codes, scales, a, size, to):
+def unpack(words, room, k, scales, a, size, to):
     """The record at words[a] into the columns from `to` on."""
     assert a >= 0
-    assert size >= 0
+    assert k >= 0
     assert to >= 0
     for j in range(16):
-        start = a + j * size
+        start = a + 32 * j
         assert start >= 0
         for r in range(size):
             v = words[start + r]
-            codes[2 * j, to + r] = np.int16(np.int16(v << 8) >> 8)
-            codes[2 * j + 1, to + r] = np.int16(v >> 8)
-    scale = a + 16 * size
+            room[k, to + 384 * j + r] = np.int16(np.int16(v << 8) >> 8)
+            room[k, to + 384 * j + 192 + r] = np.int16(v >> 8)
+    scale = a + 512
     assert scale >= 0
     for r in range(size):
         scales[to + r] = np.float32(words[scale + r])
 
 
-def add_group(codes, scales, x, step, y, row, rows, g, t):
+def add_group(room, k, scales, x, step, y, row, rows, g, t):
     """Add group g times token t to `rows` rows from `row` on."""
+    assert k >= 0
     assert row >= 0
     assert g >= 0
     assert t >= 0
@@ -62,20 +64,20 @@ def add_group(codes, scales, x, step, y, row, rows, g, t):
     assert c >= 0
     unit = np.float32(step[t, g])
     for r in range(rows):
-        s = np.int32(np.int16(codes[0, r] * x[t, c] + codes[1, r] * x[t, c + 1]))
-        s += np.int32(np.int16(codes[2, r] * x[t, c + 2] + codes[3, r] * x[t, c + 3]))
-        s += np.int32(np.int16(codes[4, r] * x[t, c + 4] + codes[5, r] * x[t, c + 5]))
-        s += np.int32(np.int16(codes[6, r] * x[t, c + 6] + codes[7, r] * x[t, c + 7]))
-        s += np.int32(np.int16(codes[8, r] * x[t, c + 8] + codes[9, r] * x[t, c + 9]))
-        s += np.int32(np.int16(codes[10, r] * x[t, c + 10] + codes[11, r] * x[t, c + 11]))
-        s += np.int32(np.int16(codes[12, r] * x[t, c + 12] + codes[13, r] * x[t, c + 13]))
-        s += np.int32(np.int16(codes[14, r] * x[t, c + 14] + codes[15, r] * x[t, c + 15]))
-        s += np.int32(np.int16(codes[16, r] * x[t, c + 16] + codes[17, r] * x[t, c + 17]))
-        s += np.int32(np.int16(codes[18, r] * x[t, c + 18] + codes[19, r] * x[t, c + 19]))
-        s += np.int32(np.int16(codes[20, r] * x[t, c + 20] + codes[21, r] * x[t, c + 21]))
-        s += np.int32(np.int16(codes[22, r] * x[t, c + 22] + codes[23, r] * x[t, c + 23]))
-        s += np.int32(np.int16(codes[24, r] * x[t, c + 24] + codes[25, r] * x[t, c + 25]))
-        s += np.int32(np.int16(codes[26, r] * x[t, c + 26] + codes[27, r] * x[t, c + 27]))
-        s += np.int32(np.int16(codes[28, r] * x[t, c + 28] + codes[29, r] * x[t, c + 29]))
-        s += np.int32(np.int16(codes[30, r] * x[t, c + 30] + codes[31, r] * x[t, c + 31]))
+        s = np.int32(np.int16(room[k, r] * x[t, c] + room[k, 192 + r] * x[t, c + 1]))
+        s += np.int32(np.int16(room[k, 384 + r] * x[t, c + 2] + room[k, 576 + r] * x[t, c + 3]))
+        s += np.int32(np.int16(room[k, 768 + r] * x[t, c + 4] + room[k, 960 + r] * x[t, c + 5]))
+        s += np.int32(np.int16(room[k, 1152 + r] * x[t, c + 6] + room[k, 1344 + r] * x[t, c + 7]))
+        s += np.int32(np.int16(room[k, 1536 + r] * x[t, c + 8] + room[k, 1728 + r] * x[t, c + 9]))
+        s += np.int32(np.int16(room[k, 1920 + r] * x[t, c + 10] + room[k, 2112 + r] * x[t, c + 11]))
+        s += np.int32(np.int16(room[k, 2304 + r] * x[t, c + 12] + room[k, 2496 + r] * x[t, c + 13]))
+        s += np.int32(np.int16(room[k, 2688 + r] * x[t, c + 14] + room[k, 2880 + r] * x[t, c + 15]))
+        s += np.int32(np.int16(room[k, 3072 + r] * x[t, c + 16] + room[k, 3264 + r] * x[t, c + 17]))
+        s += np.int32(np.int16(room[k, 3456 + r] * x[t, c + 18] + room[k, 3648 + r] * x[t, c + 19]))
+        s += np.int32(np.int16(room[k, 3840 + r] * x[t, c + 20] + room[k, 4032 + r] * x[t, c + 21]))
+        s += np.int32(np.int16(room[k, 4224 + r] * x[t, c + 22] + room[k, 4416 + r] * x[t, c + 23]))
+        s += np.int32(np.int16(room[k, 4608 + r] * x[t, c + 24] + room[k, 4800 + r] * x[t, c + 25]))
+        s += np.int32(np.int16(room[k, 4992 + r] * x[t, c + 26] + room[k, 5184 + r] * x[t, c + 27]))
+        s += np.int32(np.int16(room[k, 5376 + r] * x[t, c + 28] + room[k, 5568 + r] * x[t, c + 29]))
+        s += np.int32(np.int16(room[k, 5760 + r] * x[t, c + 30] + room[k, 5952 + r] * x[t, c + 31]))
         y[t, row + r] += scales[r] * (unit * np.float32(s))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from workbench.lm.tokenizer import Tokenizer
 
 CHUNK = 128  # tokens in a call: enough to keep every kernel busy, and little memory for its results
+ROOM = 6144  # numbers of 16 bits that a thread unpacks into, see pythran_kernels/int4_tiles.py
 LANES = 64  # positions whose keys lie together
 VECTOR = 64  # bytes; the kernels of ternary weights read activations in whole vectors
 TERNARY = (KINDS.index("planar"), KINDS.index("base3"))
@@ -84,6 +85,13 @@ class EngineCache:
     def bytes_per_token(self) -> int:
         """Bytes that a token takes, over all layers."""
         return 8 * self.config.layers * self.config.kv_heads * self.config.head_dim
+
+    def forget(self, position: int, n: int) -> None:
+        """Clear n places: what lies behind the last token must be finite."""
+        first, last = position // LANES, (position + n - 1) // LANES
+        self.keys[:, :, first : last + 1][..., (position % LANES) :] = 0
+        self.keys[:, :, first + 1 : last + 1] = 0
+        self.values[:, :, position : position + n] = 0
 
     def advance(self, n: int) -> None:
         """Count n tokens that have gone through all layers."""
@@ -186,8 +194,9 @@ class Engine:
             As of `Model.forward`.
         """
         tokens = checked_tokens(tokens, self.config, cache)
-        rows = 1 if last else len(tokens)
-        check_memory(4 * rows * self.config.vocab, f"{self.model.weights.name}: {rows} logits")
+        if not last:  # asking how much memory is free takes a while
+            nbytes = 4 * len(tokens) * self.config.vocab
+            check_memory(nbytes, f"{self.model.weights.name}: logits of {len(tokens)} tokens")
         logits, position = [], cache.length
         for start in range(0, len(tokens), CHUNK):
             chunk = tokens[start : start + CHUNK]
@@ -198,6 +207,7 @@ class Engine:
             if not last or start + CHUNK >= len(tokens):
                 logits.append(result)
         if not all(np.isfinite(part).all() for part in logits):
+            cache.forget(position, len(tokens))
             raise WorkbenchError(
                 f"{self.model.weights.name}: its numbers outgrow float32 on these tokens"
             )
@@ -269,7 +279,7 @@ class _Scratch:
         self.tokens, self.outputs = tokens, outputs
         self.room = -(-2 * length // LANES) * LANES  # twice, so that it lasts a while
         lists: list[list[np.ndarray]] = [[] for _ in range(8)]
-        x16, x8, step, total, total8, sums, y, inner = lists
+        x, x16, x8, step, total, total8, sums, y = lists
         for place, count in zip((0, 1, 2, 3, -1), (*[tokens] * 4, outputs), strict=True):
             # the layers' matrices of one place differ in form at most
             same = matrices[place::4][: config.layers] if place >= 0 else matrices[-1:]
@@ -287,9 +297,10 @@ class _Scratch:
             sums.append(np.empty((whole, int(ternary[0]) if len(ternary) else 0), np.int32))
             # eight numbers more, all zero: attention reads so far behind the last query
             y.append(np.zeros((count, int(same[:, 1].max()) + 8), np.float32))
-            inner.append(np.empty((count, cols), np.float32))
+            x.append(np.empty((count, cols), np.float32))
         self.logits = y[-1]
-        self.arrays = (*lists, np.zeros((threads, self.room), np.float32))
+        room = aligned_bytes((threads, 2 * ROOM), np.int8).view(np.int16)
+        self.arrays = (*lists, room, np.zeros((threads, self.room), np.float32))
 
     def fits(self, tokens, outputs, length):
         return (self.tokens, self.outputs) == (tokens, outputs) and length <= self.room

@@ -2,7 +2,6 @@
 
 # pythran export chase(int32[:], int, int32[:])
 # pythran export chain(int, int64[:])
-import numpy as np
 
 
 def chase(after, steps, out):

@@ -31,12 +31,16 @@ def matmul(q, x, table, sums, y, rows, g, size, zero, threads):
                 last = min(first + height, end)
                 span(q, x, table, sums, rows, g, size, zero, part * room, base, first, last, block)
                 for r in range(first, last):
-                    o = base + 32 * (r - first)
-                    w = 32 * np.int64(blocks * r + block)
-                    assert o >= 0
-                    assert w >= 0
-                    for t in range(zero, zero + 32):
-                        y[w + t] = sums[o + t]
+                    copy(sums, base + 32 * (r - first), y, 32 * (blocks * r + block), zero)
+
+
+def copy(sums, source, y, target, zero):
+    """The sums of a row for 32 tokens."""
+    assert source >= 0
+    assert target >= 0
+    assert zero >= 0
+    for t in range(zero, zero + 32):
+        y[target + t] = sums[source + t]
 
 
 def span(q, x, table, sums, rows, g, size, zero, start, base, first, last, block):

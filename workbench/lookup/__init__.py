@@ -1,6 +1,7 @@
 """Lookup tables for ternary products: the table as it was proposed, and the form that works.
 
-`patterns` numbers groups of trits, `literal` counts the proposed table, `counting` says how often
-patterns occur, `dictionary` sorts them into tiers, `coding` stores their indices, `product`
-multiplies, and `tuning` chooses.
+`patterns` numbers groups of trits, `literal` is the proposed table, `independent` and `counting`
+say how often patterns occur, `product` multiplies with tables of every pattern, `tiers` with a
+dictionary, `codes` makes bases that are near to every pattern, and `tuning` predicts and chooses.
+Times are in `workbench.measure.lookups`; the technique is `lut`.
 """

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 import workbench as wb
 from workbench.cli import main
@@ -189,18 +188,6 @@ def test_encode_into_one_file(rows, tmp_path):
     assert wb.load_encoded(file).technique == wb.technique("q4_0")
 
 
-@pytest.mark.parametrize(("name", "stored"), [("q8_0", "Q8_0"), ("nf4", "F32")])
-def test_encode_into_a_gguf_model(rows, tmp_path, name, stored):
-    copy = tmp_path / "copy.gguf"
-    rows("encode", *ONE, "--technique", name, "--gguf", copy)
-    before, after = wb.open_model("smollm2-slice"), wb.open_model(copy)
-    assert after[MATRIX].quant == stored
-    expected = wb.technique(name).encode(before[MATRIX].read()).decode()
-    np.testing.assert_array_equal(after[MATRIX].read(), expected)
-    for other in set(before) - {MATRIX}:
-        np.testing.assert_array_equal(after[other].raw(), before[other].raw())
-
-
 def test_infinity_becomes_null(capsys):
     show([{"snr_db": float("inf"), "nbytes": np.int64(3), "cosine": np.float32(0.5)}], as_json=True)
     assert json.loads(capsys.readouterr().out) == [{"snr_db": None, "nbytes": 3, "cosine": 0.5}]
@@ -255,7 +242,9 @@ ERRORS = {
     "value out of bounds": (["compare", "--technique", "uniform:bits=99"], 1, r"bits=99 is not"),
     "not key=value": (["compare", "--technique", "uniform:bits"], 1, r"'bits' is not of the form"),
     "key twice": (["compare", "--technique", "uniform:bits=2,bits=3"], 1, r"'bits' is given twice"),
-    "nothing to write": (["encode", *ONE, "--technique", "nf4"], 1, r"--output, --gguf or both"),
+    "nowhere to write": (["encode", *ONE, "--technique", "nf4"], 2, r"Missing option '--output'"),
+    "nothing to change": (["export", "smollm2-slice", "x.gguf"], 1, r"give --replace PATTERN="),
+    "no policy": (["export", "smollm2-slice", "x.gguf", "--replace", "q4_0"], 1, r"of the form P"),
     "one file for all": (
         ["encode", "smollm2-slice", "--technique", "nf4", "-o", "x.safetensors"],
         1,
@@ -296,15 +285,6 @@ def test_nothing_is_replaced_without_force(run, tmp_path):
     assert file.read_bytes() == b"precious"
     assert run(*words, "--force")[0] == 0
     assert wb.load_encoded(file).shape == (192, 576)
-
-
-def test_gguf_out_of_safetensors_is_refused(run, tmp_path):
-    file = tmp_path / "k.safetensors"
-    safetensors.numpy.save_file({"w": np.ones((4, 4), np.float32)}, file)
-    words = ["encode", file, "--technique", "nf4", "--gguf", tmp_path / "k.gguf"]
-    status, _, err = run(*words)
-    assert status == 1
-    assert "--gguf copies a GGUF model" in err
 
 
 def test_no_traceback_unless_asked_for(monkeypatch, run):

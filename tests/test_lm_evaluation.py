@@ -5,7 +5,8 @@ import pytest
 
 import workbench as wb
 from workbench.lm import make_random_model, open_language_model, perplexity, sensitivity
-from workbench.lm.evaluation import apply_policy, chosen_techniques
+from workbench.lm.evaluation import apply_policy, tensor_shapes
+from workbench.techniques.policy import chosen_techniques
 
 IDS = np.random.default_rng(1).integers(0, 48, 60)
 KEYS = ["layer", "perplexity", "base", "ratio", "tokens", "nbytes", "bits_per_weight", "rel_mse"]
@@ -26,7 +27,8 @@ def model(path):
 
 
 def taken(model, policy):
-    return {name: technique.id for name, technique in chosen_techniques(model, policy).items()}
+    chosen = chosen_techniques(tensor_shapes(model), policy)
+    return {name: technique.id for name, technique in chosen.items()}
 
 
 # --- policies ---
@@ -66,8 +68,8 @@ def test_vectors_are_matrices_of_one_row(model):
 
 def test_techniques_come_as_text_or_as_they_are(model):
     recipe = wb.technique("uniform", bits=3)
-    by_text = chosen_techniques(model, {"blk.*": "uniform:bits=3"})
-    assert by_text == chosen_techniques(model, {"blk.*": recipe})
+    by_text = chosen_techniques(tensor_shapes(model), {"blk.*": "uniform:bits=3"})
+    assert by_text == chosen_techniques(tensor_shapes(model), {"blk.*": recipe})
     assert set(by_text.values()) == {recipe}
 
 
@@ -135,6 +137,15 @@ def test_the_decoded_matrices_are_what_runs(model):
     assert found.perplexity.perplexity == by_hand.perplexity
     assert found.perplexity.perplexity != perplexity(model, IDS).perplexity
     assert 0 < found.tensors[0].rel_mse < 1
+
+
+def test_an_evaluation_says_what_it_found(model):
+    found = wb.evaluate(model, {"blk.*.ffn_up.weight": "q8_0"}, IDS)
+    assert str(found) == (
+        f"perplexity {found.perplexity.perplexity:.2f} on 59 tokens, 3 tensors stored in "
+        f"{found.nbytes:,} bytes, {found.bits_per_weight:.2f} bits a weight"
+    )
+    assert str(wb.evaluate(model, {}, IDS)).endswith("59 tokens, nothing replaced")
 
 
 def test_models_by_path_and_options_of_perplexity(path, model):

@@ -3,8 +3,8 @@
 >>> import workbench as wb
 >>> sorted(name for name in dir(wb) if not name.startswith("_"))  # doctest: +NORMALIZE_WHITESPACE
 ['Encoded', 'Report', 'Technique', 'Trits', 'WorkbenchError', 'claims', 'compare', 'evaluate',
- 'load_encoded', 'measure', 'open_model', 'pareto', 'record', 'sweep', 'technique', 'techniques',
- 'ternary']
+ 'export_model', 'load_encoded', 'measure', 'open_model', 'pareto', 'record', 'sweep',
+ 'technique', 'techniques', 'ternary']
 """
 
 import importlib
@@ -18,6 +18,7 @@ _HOMES = {
     "WorkbenchError": "workbench.errors",
     "compare": "workbench.measure.compare",
     "evaluate": "workbench.lm.evaluation",
+    "export_model": "workbench.techniques.policy",
     "load_encoded": "workbench.techniques.base",
     "open_model": "workbench.models",
     "pareto": "workbench.measure.compare",

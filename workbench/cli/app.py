@@ -14,6 +14,7 @@ from workbench.cli import (
     compare,
     doctor,
     encode,
+    export,
     generate,
     models,
     notebooks,
@@ -41,6 +42,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.command("techniques")(techniques.techniques)
 app.command("encode")(encode.encode)
+app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 app.command("generate")(generate.generate)

@@ -1,6 +1,8 @@
 """Arguments that several verbs share, and how their text is read."""
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +37,14 @@ Model = Annotated[
 Tensors = Annotated[
     str,
     typer.Option(help="Which matrices: shell patterns, separated by commas.", metavar="GLOB"),
+]
+Replace = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Store matrices with a technique, as in blk.*.ffn_*=uniform:bits=3; repeatable, the "
+        "first pattern that fits a matrix counts.",
+        metavar="PATTERN=NAME[:KEY=VALUE,...]",
+    ),
 ]
 Activation = Annotated[
     str | None,
@@ -82,3 +92,23 @@ def read_counts(text: str, option: str) -> list[int]:
     if min(counts) < 1:
         raise WorkbenchError(f"{option} {text!r} is not a list of positive integers, such as 1,2")
     return counts
+
+
+def read_policy(replace: Iterable[str]) -> dict[str, str]:
+    """``PATTERN=TECHNIQUE``, several times, as a policy (`workbench.techniques.policy`)."""
+    policy: dict[str, str] = {}
+    for text in replace:
+        pattern, equals, technique = text.partition("=")
+        if not (pattern and equals and technique):
+            raise WorkbenchError(f"--replace {text!r} is not of the form PATTERN=TECHNIQUE")
+        if pattern in policy:
+            raise WorkbenchError(f"--replace {pattern} is given twice")
+        policy[pattern] = technique
+    return policy
+
+
+def refuse_to_replace(paths: Iterable[Path], force: bool) -> None:
+    """Before anything is written: is every file free?"""
+    taken = [path for path in paths if path.exists()]
+    if taken and not force:
+        raise WorkbenchError(f"{taken[0]} is there already; --force replaces it")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Activation, Model, Runs, Threads
+from workbench.cli.arguments import Activation, Model, Replace, Runs, Threads, read_policy
 from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
@@ -16,14 +16,7 @@ def perplexity(
     textfile: Annotated[
         str, typer.Argument(help="Plain text, UTF-8: a path, or a name in the workbench's data.")
     ],
-    replace: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Store matrices with a technique first, as in blk.*.ffn_*=uniform:bits=3; "
-            "repeatable, the first pattern that fits a matrix counts.",
-            metavar="PATTERN=NAME[:KEY=VALUE,...]",
-        ),
-    ] = None,
+    replace: Replace = None,
     window: Annotated[
         int | None,
         typer.Option(
@@ -59,7 +52,7 @@ def perplexity(
     from workbench.lm import perplexity as score_text
     from workbench.lm.texts import read_text
 
-    policy = _policy(replace or [])
+    policy = read_policy(replace or [])
     text = read_text(textfile)
     if policy and weights != "reference":
         raise WorkbenchError("--replace needs --weights reference, which takes any matrix as it is")
@@ -97,15 +90,3 @@ def perplexity(
         **costs,
     }
     show([row], as_json, hide=HIDDEN)
-
-
-def _policy(replace: list[str]) -> dict[str, str]:
-    policy: dict[str, str] = {}
-    for text in replace:
-        pattern, equals, technique = text.partition("=")
-        if not (pattern and equals and technique):
-            raise WorkbenchError(f"--replace {text!r} is not of the form PATTERN=TECHNIQUE")
-        if pattern in policy:
-            raise WorkbenchError(f"--replace {pattern} is given twice")
-        policy[pattern] = technique
-    return policy

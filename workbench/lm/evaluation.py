@@ -8,7 +8,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -17,9 +16,8 @@ from workbench.lm.model import Model, open_language_model
 from workbench.lm.scoring import Convention, Perplexity, Progress, perplexity
 from workbench.measure.error import relative_mse
 from workbench.models import Weights
-from workbench.techniques.base import Technique, read_technique
-
-Policy = Mapping[str, str | Technique | None]
+from workbench.techniques.base import Technique
+from workbench.techniques.policy import Policy, chosen_techniques, encoded_matrix
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,16 @@ class Evaluation:
         """Over all replaced matrices; None where nothing was replaced."""
         return 8 * self.nbytes / self.weights if self.tensors else None
 
+    def __str__(self) -> str:
+        found = self.perplexity
+        text = f"perplexity {found.perplexity:.2f} on {found.tokens:,} tokens"
+        if not self.tensors:
+            return f"{text}, nothing replaced"
+        return (
+            f"{text}, {len(self.tensors)} tensors stored in {self.nbytes:,} bytes, "
+            f"{self.bits_per_weight:.2f} bits a weight"
+        )
+
 
 def evaluate(
     model: str | os.PathLike | Weights | Model,
@@ -96,10 +104,8 @@ def evaluate(
     model : str, path, Weights or Model
         As `open_language_model` takes it, or what it returned.
     policy : mapping of pattern to technique
-        Names or shell patterns of matrices, such as ``"blk.*.ffn_*"``; techniques as
-        ``"name:key=value"`` or `Technique` objects, or None to leave matrices as they are. The
-        first pattern that fits a matrix counts. Vectors are only replaced by patterns that fit no
-        matrix, such as ``"*_norm.weight"``, each as a matrix of one row.
+        Such as ``{"blk.*.ffn_*": "q4_0"}``, see `workbench.techniques.policy`; vectors are stored
+        as matrices of one row.
     text : str or token ids
     window, stride, convention, cache, progress
         As in `perplexity`; `progress` is first called for each matrix.
@@ -137,17 +143,14 @@ def apply_policy(
     policy, progress
         As in `evaluate`.
     """
-    chosen = chosen_techniques(model, policy)
+    chosen = chosen_techniques(tensor_shapes(model), policy)
     decoded, replaced = {}, []
     for done, (name, technique) in enumerate(chosen.items()):
         if progress is not None:
             progress(done, len(chosen), f"{technique.id} on {name}")
         tensor = np.asarray(model.tensors[name])
         matrix = np.atleast_2d(tensor)
-        try:
-            encoded = technique.encode(matrix)
-        except WorkbenchError as error:
-            raise WorkbenchError(f"{technique.id} cannot store {name!r}: {error}") from None
+        encoded = encoded_matrix(name, technique, matrix)
         result = encoded.decode()
         decoded[name] = result.reshape(tensor.shape)
         error = relative_mse(matrix, result)
@@ -155,41 +158,14 @@ def apply_policy(
     return model.with_tensors(decoded), tuple(replaced)
 
 
-def chosen_techniques(model: Model, policy: Policy) -> dict[str, Technique]:
-    """The technique of each tensor that a policy replaces, in the model's order."""
-    matrices = matrix_names(model)
-    recipes = [_recipe(pattern, technique) for pattern, technique in policy.items()]
-    for_vectors = {
-        index
-        for index, pattern in enumerate(policy)
-        if not any(_fits(name, pattern) for name in matrices)
-    }
-    takes = {}
-    for name in model.tensors:
-        fitting = (i for i, pattern in enumerate(policy) if _fits(name, pattern))
-        if len(model.tensors.shape(name)) == 1:
-            fitting = (i for i in fitting if i in for_vectors)
-        takes[name] = next(fitting, None)
-    for index, pattern in enumerate(policy):
-        if index in takes.values():
-            continue
-        if any(_fits(name, pattern) for name in model.tensors):
-            raise WorkbenchError(
-                f"the pattern {pattern!r} never counts: patterns before it take all it fits"
-            )
-        raise WorkbenchError(
-            f"no matrix is called {pattern!r}; there are {', '.join(matrices[:9])} and so on"
-        )
-    return {
-        name: recipes[index]
-        for name, index in takes.items()
-        if index is not None and recipes[index] is not None
-    }
+def tensor_shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, in the model's order."""
+    return {name: model.tensors.shape(name) for name in model.tensors}
 
 
 def matrix_names(model: Model) -> list[str]:
     """Names of a model's matrices, in its order."""
-    return [name for name in model.tensors if len(model.tensors.shape(name)) == 2]
+    return [name for name, shape in tensor_shapes(model).items() if len(shape) == 2]
 
 
 @dataclass(frozen=True)
@@ -272,7 +248,7 @@ def sensitivity(
             )
     policies = [{f"blk.{layer}.{tensors}": technique} for layer in layers]
     for policy in policies:  # every refusal before the first number
-        chosen_techniques(model, policy)
+        chosen_techniques(tensor_shapes(model), policy)
     if base is None:
         if progress is not None:
             progress(0, len(policies), "as it is")
@@ -293,18 +269,3 @@ def sensitivity(
         )
     if progress is not None:
         progress(len(policies), len(policies), "")
-
-
-def _recipe(pattern: str, technique: str | Technique | None) -> Technique | None:
-    if technique is None or isinstance(technique, Technique):
-        return technique
-    if not isinstance(technique, str):
-        raise TypeError(
-            f"the policy says {technique!r} of {pattern!r}, but must say a technique, its name or "
-            "None"
-        )
-    return read_technique(technique)
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatchcase(name, pattern)

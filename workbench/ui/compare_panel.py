@@ -11,12 +11,11 @@ import traitlets
 from itables.widget import ITable
 
 from workbench.errors import WorkbenchError
-from workbench.formats import export_gguf
 from workbench.measure.compare import compare, matching_techniques, matching_tensors
 from workbench.measure.report import Report
 from workbench.models import Weights
-from workbench.techniques._blocks import gguf_tensor
 from workbench.techniques.base import Technique, from_config
+from workbench.techniques.policy import export_model
 from workbench.ui import figures, tables
 from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, help_line
 from workbench.ui.labels import label_of, technique_label
@@ -149,7 +148,7 @@ class ComparePanel(Panel):
         self.problem = Problem()
         self.chart = live(figures.pareto([]))
         self.table = ITable(_frame([]), **_table_options())
-        self.exports = _Exports(folder, self._encoded)
+        self.exports = _Exports(folder)
 
         controls = ipywidgets.VBox([self.models, self.tensors, self.techniques, self.button])
         controls.add_class("wb-controls")
@@ -209,17 +208,11 @@ class ComparePanel(Panel):
         self.table.update(_frame(found))
         self.exports.offer(weights, found)
 
-    def _encoded(self, report: Report, weights: Mapping):
-        technique = from_config({"id": report.technique, **report.parameters})
-        matrix = weights[report.tensor]
-        return technique.encode(matrix.read() if hasattr(matrix, "read") else matrix)
-
 
 class _Exports(ipywidgets.VBox):
     """Writes what one technique made of the compared matrices into a folder."""
 
-    def __init__(self, folder, encode):
-        self._encode = encode
+    def __init__(self, folder):
         self._weights: Mapping = {}
         self._reports: dict[str, list[Report]] = {}
         self.choice = ipywidgets.Dropdown(description="technique", style=STYLE, layout=FULL)
@@ -282,7 +275,9 @@ class _Exports(ipywidgets.VBox):
             for done, report in enumerate(reports):
                 run.progress(done, len(reports), report.tensor)
                 paths[report.tensor].parent.mkdir(parents=True, exist_ok=True)
-                self._encode(report, weights).save(paths[report.tensor])
+                matrix = weights[report.tensor]
+                matrix = matrix.read() if hasattr(matrix, "read") else matrix
+                _recipe(report).encode(matrix).save(paths[report.tensor])
             self._tell(paths.values())
 
         self.job.start(work, "encoding")
@@ -295,15 +290,9 @@ class _Exports(ipywidgets.VBox):
         _refuse_to_replace([path])
 
         def work(run):
-            replacements = {}
-            for done, report in enumerate(reports):
-                run.progress(done, len(reports) + 1, report.tensor)
-                replacements[report.tensor] = gguf_tensor(
-                    report.tensor, self._encode(report, weights)
-                )
-            run.progress(len(reports), len(reports) + 1, f"writing {path.name}")
             folder.mkdir(parents=True, exist_ok=True)
-            export_gguf(weights.path, path, replacements)
+            policy = {report.tensor: _recipe(report) for report in reports}
+            export_model(weights, policy, path, progress=run.progress)
             self._tell([path])
 
         self.job.start(work, "encoding")
@@ -319,6 +308,10 @@ class _Exports(ipywidgets.VBox):
     def _tell(self, paths: Iterable[Path]) -> None:
         rows = [{"file": str(path), "bytes": f"{path.stat().st_size:,}"} for path in paths]
         self.said.show(tables.table({"file": "written", "bytes": "bytes"}, rows))
+
+
+def _recipe(report: Report) -> Technique:
+    return from_config({"id": report.technique, **report.parameters})
 
 
 def _refuse_to_replace(paths: Iterable[Path]) -> None:

@@ -10,9 +10,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "groups", "paths", "validation"},
     {"kernels"},
-    {"lookup", "ternary"},
+    {"ternary"},
     {"formats"},
     {"models"},
+    {"lookup"},
     {"techniques"},
     {"measure"},
     {"lm"},

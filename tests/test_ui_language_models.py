@@ -76,6 +76,16 @@ def test_the_cache_is_a_choice_on_the_reference_path_alone(panel):
     assert panel.store.value == "f32"
 
 
+def test_an_activation_that_the_file_does_not_say(tmp_path):
+    path = write_tiny_model(tmp_path / "bitnet.gguf", TEXT, architecture="bitnet", layers=1)
+    panel = RunPanel(str(path), "Of", weights="reference", max_tokens=2)
+    run(panel)
+    assert "tells its activation" in panel.problem.message + panel.job.problem.message
+    panel.activation.value = "relu2"
+    run(panel)
+    assert panel.tokens == 2
+
+
 def test_the_compiled_path_and_the_sampler_are_used(panel, path):
     panel.weights.value = "int8"
     panel.temperature.value, panel.seed.value = 1.0, 3

@@ -125,22 +125,24 @@ def case(name):
     return make(TEXTS, **entries)
 
 
-def write_tiny_model(path, text, layers=2, **entries):
-    """A random model of architecture llama with a byte-level vocabulary made of `text`."""
+def write_tiny_model(path, text, layers=2, architecture="llama", **entries):
+    """A random model with a byte-level vocabulary made of `text`."""
     metadata = byte_level([text], merges=30) | {
         "llama.context_length": 64,
         "llama.attention.head_count": 2,
         "llama.block_count": layers,
         **entries,
     }
+    metadata = {key.replace("llama.", f"{architecture}."): metadata[key] for key in metadata}
+    metadata["general.architecture"] = architecture
     rng = np.random.default_rng(0)
     embedding = np.zeros((len(metadata["tokenizer.ggml.tokens"]), 32), np.float32)
-    outline = Weights(path.name, path, "llama", metadata, {"token_embd.weight": embedding})
+    outline = Weights(path.name, path, architecture, metadata, {"token_embd.weight": embedding})
     tensors = {
         name: np.ones(shape, np.float32)
         if len(shape) == 1
         else rng.normal(0, shape[1] ** -0.5, shape).astype(np.float32)
-        for name, shape in required_shapes(Config.of(outline)).items()
+        for name, shape in required_shapes(Config.of(outline, "silu")).items()
     }
     write_gguf(path, tensors, metadata)
     return path

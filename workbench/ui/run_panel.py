@@ -12,6 +12,7 @@ import traitlets
 from workbench import kernels
 from workbench.errors import WorkbenchError
 from workbench.lm import Sampler, chat_prompt, open_runner, stream
+from workbench.lm.config import Activation
 from workbench.lm.generation import Runner
 from workbench.lm.packing import Form
 from workbench.lm.runners import REFERENCE
@@ -27,6 +28,7 @@ from workbench.ui.progress import Job, Problem, shows_problems
 TEXT_S = 0.1  # how often the page gets new text: often enough to look like writing
 REDRAW_S = 0.5
 MOST_TOKENS = 2048
+AS_FILE = "what the file says"
 PLAIN, CHAT = "continue the text", "answer it"
 ENDINGS = {
     "eos": "the model ended the text",
@@ -98,6 +100,7 @@ class RunPanel(Panel):
         self.models = language_model_picker(model)
         self.weights = _dropdown("runner", [REFERENCE, *get_args(Form)], weights)
         self.store = _dropdown("cache", get_args(Kind), store)
+        self.activation = _dropdown("activation", [AS_FILE, *get_args(Activation)], AS_FILE)
         self.threads = _slider("threads", threads, 1, max(kernels.cores(), threads))
         self.max_tokens = _slider("tokens", max_tokens, 1, max(MOST_TOKENS, max_tokens))
         self.temperature = ipywidgets.FloatSlider(
@@ -148,10 +151,11 @@ class RunPanel(Panel):
             self.temperature.value, self.top_k.value, self.top_p.value, self.seed.value
         )
         chosen = (self.models.weights, self.weights.value, self.threads.value)
+        activation = None if self.activation.value == AS_FILE else self.activation.value
         options = {} if self._is_fast else {"store": self.store.value}
         chat, words, most = self.mode.value == CHAT, self.prompt, self.max_tokens.value
         self.job.start(
-            lambda run: self._work(run, chosen, options, sampler, words, chat, most),
+            lambda run: self._work(run, chosen, activation, options, sampler, words, chat, most),
             "opening the model",
         )
 
@@ -180,6 +184,7 @@ class RunPanel(Panel):
                     "reference: float32, to be read. Others: compiled, activations in int8, "
                     "weights as near to the file as possible, or in the form named.",
                 ),
+                field(self.activation, "For a bitnet model whose file does not say it."),
                 field(self.threads, "Of the compiled path; NumPy's for the reference."),
                 field(
                     self.store,
@@ -215,10 +220,10 @@ class RunPanel(Panel):
         columns.add_class("wb-columns")
         return columns
 
-    def _work(self, run, chosen, options, sampler, words, chat, most) -> None:
+    def _work(self, run, chosen, activation, options, sampler, words, chat, most) -> None:
         self.text, self.tokens = "", 0
         self.writing.show(words, "")
-        runner, limit = self._opened(chosen)
+        runner, limit = self._opened(chosen, activation)
         prompt = runner.tokenizer.encode(words)
         if chat:
             prompt = chat_prompt(runner.tokenizer, [{"role": "user", "content": words}])
@@ -247,10 +252,11 @@ class RunPanel(Panel):
                 self._measure(written)
                 self.row = written.row()
 
-    def _opened(self, chosen):
+    def _opened(self, chosen, activation):
         """The runner, kept while only prompt, cache or sampler change."""
-        if self._runner is None or self._runner[0] != chosen:
-            self._runner = (chosen, *open_runner(*chosen))
+        key = (*chosen, activation)
+        if self._runner is None or self._runner[0] != key:
+            self._runner = (key, *open_runner(*chosen, activation=activation))
         return self._runner[1:]
 
     def _write(self, written: "_Written") -> None:
@@ -335,7 +341,7 @@ def _tiles(row: Mapping):
     )
     nbytes = row.get("bytes_per_token")
     yield tables.number(nbytes and nbytes / 1e6), "megabytes read for a token", "bytes_per_token"
-    yield tables.number(row.get("gb_s")), "10⁹ bytes a second, by that", "gb_s"
+    yield tables.number(row.get("gb_s")), "10⁹ bytes a second at that speed", "gb_s"
     yield (
         tables.number(row.get("read_gb_s")),
         "10⁹ bytes a second where they are only read",

@@ -4,6 +4,7 @@ import numpy as np
 
 from workbench.claims.checks import check, null, says, shows
 from workbench.claims.material import shuffled_rows, trits
+from workbench.claims.seed000_model import NATIVE, native_trits
 from workbench.claims.seed000_speed import CYCLES, SHARES, cycles
 from workbench.lookup.counting import canonical_numbers, halves, hit_rate
 from workbench.lookup.independent import coverage, draw, most_probable, needed
@@ -90,6 +91,9 @@ def _hits(weights, rng, top, said):
         "ranked on a million groups": hit_rate(*iid, top, rng),
     }
     yield null("independent trits 28/44/28", numbers)
+    if native := native_trits():
+        rate = hit_rate(*_halves(native.values(), rng), top, rng)
+        yield shows(label, rate, under=NATIVE)
 
 
 def _halves(codes, rng) -> tuple[np.ndarray, np.ndarray]:

@@ -187,6 +187,16 @@ def test_summary_holds_a_matrix_against_its_nulls(rng):
     assert all(row["groups"] == 8000 for row in rows)
 
 
+def test_summary_of_several_matrices_counts_them_all(rng):
+    parts = [independent.draw((100, 320), rng), independent.draw((50, 64), rng)]
+    rows = counting.summary(parts, rng, 8)
+    assert {row["groups"] for row in rows} == {100 * 40 + 50 * 8}
+    zeros = sum((part == 0).sum() for part in parts) / (32_000 + 3200)
+    assert rows[0]["zeros"] == rows[1]["zeros"] == pytest.approx(zeros)
+    both = counting.canonical_numbers(parts, 8)
+    assert rows[0]["distinct"] == len(np.unique(both))
+
+
 def test_refusals(rng):
     with pytest.raises(WorkbenchError, match="g=20 is not allowed"):
         patterns.numbers(np.zeros((2, 20), np.int8))

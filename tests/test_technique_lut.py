@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import workbench as wb
 from workbench.errors import FormatError, WorkbenchError
@@ -111,6 +112,31 @@ def test_a_flipped_bit_is_found_at_its_position(kind, tmp_path):
     mapped = wb.load_encoded(path, mapped=True)
     with pytest.raises(WorkbenchError, match="array 'index' is damaged from byte"):
         mapped.decode()
+
+
+@every_coding
+@pytest.mark.parametrize("kind", ["halved", "tiers"])
+def test_damage_anywhere_is_told_by_array_and_position(kind, coding, weights, tmp_path):
+    encoded = wb.technique("lut", index=coding, **KINDS[kind]).encode(weights)
+    path = tmp_path / "w.safetensors"
+    size = encoded.save(path)
+    data = path.read_bytes()
+    payload = {name: array.nbytes for name, array in encoded.arrays.items() if array.nbytes}
+    begin = size - sum(payload.values())
+    with safe_open(path, framework="numpy") as file:
+        order = list(file.offset_keys())
+    for name in filter(payload.get, order):
+        flipped = begin + payload[name] // 2
+        damaged = bytearray(data)
+        damaged[flipped] ^= 16
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match=f"array '{name}' is damaged") as caught:
+            wb.load_encoded(path)
+        assert caught.value.position == begin
+        begin += payload[name]
+    path.write_bytes(data[:-5])
+    with pytest.raises(FormatError, match="not a readable safetensors file"):
+        wb.load_encoded(path)
 
 
 def test_refusals():

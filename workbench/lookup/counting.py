@@ -181,45 +181,50 @@ def partial_sums(
 
 
 def nulls(
-    codes: Int8[np.ndarray, "rows cols"], rng: np.random.Generator
-) -> dict[str, Int8[np.ndarray, "rows cols"]]:
-    """Matrices of the same shape without any order: its rows shuffled, and independent trits."""
-    return {
-        "shuffled rows": rng.permuted(codes, axis=1),
-        "independent 28/44/28": independent.draw(codes.shape, rng),
+    matrices: np.ndarray | Iterable[np.ndarray], rng: np.random.Generator
+) -> dict[str, np.ndarray | list[np.ndarray]]:
+    """Matrices of the same shapes without any order: their rows shuffled, and independent trits."""
+    each = _each(matrices)
+    found = {
+        "shuffled rows": [rng.permuted(matrix, axis=1) for matrix in each],
+        "independent 28/44/28": [independent.draw(matrix.shape, rng) for matrix in each],
     }
+    if isinstance(matrices, np.ndarray):
+        return {name: only for name, (only,) in found.items()}
+    return found
 
 
 def summary(
-    codes: Int8[np.ndarray, "rows cols"], rng: np.random.Generator, g: int = 16
+    matrices: np.ndarray | Iterable[np.ndarray], rng: np.random.Generator, g: int = 16
 ) -> list[dict]:
-    """The numbers of this module on a matrix and on its nulls, a row each.
+    """The numbers of this module on matrices and on their nulls, a row each.
 
     Returns
     -------
     list of dict
-        of, groups, zeros, distinct (patterns), entropy_bits (of patterns
-        as they occur here, a trit), top_1,
-        top_100, top_10000 (share of all groups), repeats (share of the groups of one half that
-        occur in the other), zero_run (mean), longest_run, run_length_bits (a trit), below_1,
-        below_2 (share of groups that differ from the one below in 1 and in 2 trits).
+        of, groups, zeros, distinct (patterns), entropy_bits (of patterns as they occur here, a
+        trit), top_1, top_100, top_10000 (share of all groups), repeats (share of the groups of one
+        half that occur in the other), zero_run (mean), longest_run, run_length_bits (a trit),
+        below_1, below_2 (share of groups that differ from the one below in 1 and in 2 trits).
     """
+    matrices = _each(matrices)
     rows = []
-    for name, matrix in {"matrix": codes, **nulls(codes, rng)}.items():
-        numbers = canonical_numbers(matrix, g)
+    for name, each in {"matrix": matrices, **nulls(matrices, rng)}.items():
+        numbers = canonical_numbers(each, g)
         _, times = ranked(numbers)
         share = times / times.sum()
         first, second = halves(numbers, rng)
-        runs = zero_runs(matrix)
-        below = neighbour_distances(matrix, g)["below"]
-        row = {"of": name, "groups": len(numbers), "zeros": float((matrix == 0).mean())}
+        runs = zero_runs(each)
+        below = neighbour_distances(each, g)["below"]
+        zeros = sum(np.count_nonzero(matrix == 0) for matrix in each)
+        row = {"of": name, "groups": len(numbers), "zeros": zeros / sum(m.size for m in each)}
         bits = -(share * np.log2(share)).sum() + (numbers != 0).mean()  # the latter for signs
         row |= {"distinct": len(times), "entropy_bits": float(bits / g)}
         row |= {f"top_{top}": float(share[:top].sum()) for top in (1, 100, 10_000)}
         row["repeats"] = float(np.isin(second, first).mean())
         row["zero_run"] = float((runs * np.arange(len(runs))).sum() / max(runs.sum(), 1))
         row["longest_run"] = len(runs) - 1
-        row["run_length_bits"] = run_length_bits(matrix, g) / g
+        row["run_length_bits"] = run_length_bits(each, g) / g
         row |= {f"below_{k}": float(below[k]) for k in (1, 2)}
         rows.append(row)
     return rows

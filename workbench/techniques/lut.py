@@ -1,5 +1,6 @@
 """Trits as the numbers of patterns, multiplied by looking up sums of activations."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 from zlib import crc32
 
@@ -31,7 +32,7 @@ from workbench.techniques._indices import (
 from workbench.techniques._ternary import TernaryRounding
 from workbench.ternary import quantize_activations
 
-BLOCK = 1 << 16  # bytes that share a checksum
+BLOCK = 1 << 16  # bytes of an array that share a checksum
 
 
 class Lut(TernaryRounding, id="lut"):
@@ -77,7 +78,7 @@ class Lut(TernaryRounding, id="lut"):
     `index` has the indices of `WholeTables` in 1 or 2 bytes each, or those of `TieredTables` in 1,
     2 or 4, beside its dictionary in `stored`, `bases`, `changes` and `computed`. zero-run and
     sparse store the trits that are not 0 instead. `checksums` has the CRC-32 of every 65,536 bytes
-    of the other arrays, one after the other in the order of their names.
+    of each other array, in the order of their names, and last that of the numbers before it.
 
     `matmul` is exact in integers for int8 activations, and rounds floats to int8 first, as
     `planar-ternary` does; with groups of weights that share a scale it multiplies what it decodes.
@@ -190,18 +191,15 @@ class Lut(TernaryRounding, id="lut"):
         return WholeTables(index, shape, g, self.symmetry)
 
     def damage(self, arrays):
-        found, stored = _checksums(arrays), arrays["checksums"]
-        if len(found) != len(stored):
+        stored, place = arrays["checksums"], 0
+        if len(stored) == 0 or stored[-1] != crc32(stored[:-1].tobytes()):
             return "checksums", 0
-        wrong = np.flatnonzero(found != stored)
-        if len(wrong) == 0:
-            return None
-        place = BLOCK * int(wrong[0])
         for name in _covered(arrays):
-            if place < arrays[name].nbytes:
-                return name, place
-            place -= arrays[name].nbytes
-        return "checksums", 0
+            for offset, found in _block_checksums(arrays[name]):
+                if place == len(stored) - 1 or found != stored[place]:
+                    return name, offset
+                place += 1
+        return None if place == len(stored) - 1 else ("checksums", 0)
 
     def _dictionary(self, arrays) -> Dictionary:
         stored = arrays["stored"]
@@ -220,16 +218,14 @@ def _covered(arrays):
 
 
 def _checksums(arrays) -> np.ndarray:
-    """CRC-32 of every 64 KiB of all other arrays, one after the other."""
-    found, value, room = [], 0, BLOCK
-    for name in _covered(arrays):
-        data = memoryview(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8))
-        while len(data):
-            part, data = data[:room], data[room:]
-            value, room = crc32(part, value), room - len(part)
-            if room == 0:
-                found.append(value)
-                value, room = 0, BLOCK
-    if room < BLOCK:
-        found.append(value)
-    return np.array(found, np.uint32)
+    """Those of the blocks of all other arrays, and one of themselves."""
+    found = [value for name in _covered(arrays) for _, value in _block_checksums(arrays[name])]
+    blocks = np.array(found, np.uint32)
+    return np.append(blocks, np.uint32(crc32(blocks.tobytes())))
+
+
+def _block_checksums(array) -> Iterator[tuple[int, int]]:
+    """Offset and CRC-32 of every 64 KiB of an array."""
+    data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    for offset in range(0, len(data), BLOCK):
+        yield offset, crc32(data[offset : offset + BLOCK])

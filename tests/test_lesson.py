@@ -8,6 +8,7 @@ import pytest
 import workbench as wb
 from workbench.errors import FormatError
 from workbench.ui.lesson import curves, expect_error, report_table, summary, table
+from workbench.ui.theme import log_axis
 
 
 def cells(html):
@@ -100,3 +101,22 @@ def test_expect_error_requires_the_error():
 def test_expect_error_lets_other_errors_through():
     with pytest.raises(KeyError), expect_error(FormatError):
         raise KeyError("other")
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.04, 0.3], ["0.05", "0.1", "0.2"]),
+        ([31.0, 45.0], ["40"]),
+        ([20, 180], ["20", "50", "100"]),
+    ],
+)
+def test_labels_of_a_logarithmic_axis_are_whole_numbers(values, labels):
+    axis = log_axis(values)
+    shown = zip(axis["tickvals"], axis["ticktext"], strict=True)
+    assert [text for tick, text in shown if values[0] <= tick <= values[1]] == labels
+
+
+def test_a_wide_logarithmic_axis_has_powers_of_ten():
+    assert log_axis([1e-3, 1e4])["dtick"] == 1
+    assert log_axis([0.0])["type"] == "log"

@@ -24,8 +24,7 @@ from workbench.ui.theme import (
     PALETTE,
     SIGNED,
     Theme,
-    current_theme,
-    template,
+    finish,
 )
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexagon", "x")
@@ -81,7 +80,7 @@ def weight_histogram(
         tickvals=[0.001, 0.01, 0.1, 1, 10, 100],
         ticktext=["0.001", "0.01", "0.1", "1", "10", "100"],
     )
-    return _finish(figure, title, 330, theme)
+    return finish(figure, title, 330, theme)
 
 
 def weight_maps(
@@ -148,7 +147,7 @@ def weight_maps(
         figure.update_xaxes(range=[-0.5, across - 0.5], col=column)
         figure.update_yaxes(range=[down - 0.5, -0.5], col=column)
     figure.update_annotations(font_size=12)
-    _finish(figure, title, 340, theme)
+    finish(figure, title, 340, theme)
     return figure.update_layout(margin_t=90)
 
 
@@ -229,7 +228,7 @@ def pareto(
     if not known:
         figure.update_xaxes(range=[0, 9])
         figure.update_yaxes(range=[-4, 0])
-    return _finish(figure, title, 430, theme).update_layout(legend=BESIDE)
+    return finish(figure, title, 430, theme).update_layout(legend=BESIDE)
 
 
 def race_bars(
@@ -302,7 +301,7 @@ def race_bars(
     if bars:
         peer = bars[0]["ratio_to"]
         title += f"<br><sup>× : speed over that of {peer}, in the same run</sup>"
-    _finish(figure, title, 160 + 30 * max(len(bars), 2), theme)
+    finish(figure, title, 160 + 30 * max(len(bars), 2), theme)
     return figure.update_layout(showlegend=False, margin_t=70 + 14 * len(lines))
 
 
@@ -372,14 +371,7 @@ def roofline(
         )
     figure.update_xaxes(title="operations for each byte read or written", type="log", dtick=1)
     figure.update_yaxes(title="10⁹ operations a second", type="log", dtick=1)
-    return _finish(figure, title, 560, theme).update_layout(legend=BESIDE)
-
-
-def _finish(figure: go.Figure, title: str, height: int, theme: Theme | None) -> go.Figure:
-    figure.update_layout(
-        title=title, height=height, autosize=True, template=template(theme or current_theme())
-    )
-    return figure
+    return finish(figure, title, 560, theme).update_layout(legend=BESIDE)
 
 
 def _finite(name: str, values: np.ndarray) -> None:

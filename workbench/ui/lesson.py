@@ -18,7 +18,7 @@ from workbench.errors import WorkbenchError
 from workbench.measure.report import Report
 from workbench.ui import tables
 from workbench.ui.labels import technique_label
-from workbench.ui.theme import PALETTE, current_theme, template
+from workbench.ui.theme import PALETTE, finish, log_axis
 
 HEADINGS = {
     "nbytes": "bytes",
@@ -168,9 +168,11 @@ def curves(
             marker={"color": colour, "size": 11, "symbol": SYMBOLS[index % len(SYMBOLS)]},
             name=name,
         )
-    figure.update_xaxes(title=x, type="log" if "x" in log else "linear")
-    figure.update_yaxes(title=y, type="log" if "y" in log else "linear")
-    return figure.update_layout(title=title, height=380, template=template(current_theme()))
+    for index, (axis, label) in enumerate((("x", x), ("y", y))):
+        shown = [value for trace in figure.data for value in trace[axis]]
+        form = log_axis(shown) if axis in log else {"type": "linear"}
+        (figure.update_xaxes, figure.update_yaxes)[index](title=label, **form)
+    return finish(figure, title, 380)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from workbench.ui.theme import BLUE, GREY, ORANGE, PALETTE, TEAL, Theme, current_theme, template
+from workbench.ui.theme import BLUE, GREY, ORANGE, PALETTE, TEAL, Theme, finish, log_axis
 
 MOST_OUTLYING = 4  # times the median; the axis need not reach a token during which the page drew
 
@@ -52,7 +52,7 @@ def step_times(
     else:
         figure.update_xaxes(range=[0, 128])
         figure.update_yaxes(range=[0, 10])
-    return _finish(figure, title, 300, theme).update_layout(showlegend=True)
+    return finish(figure, title, 300, theme).update_layout(showlegend=True)
 
 
 def costs(
@@ -109,13 +109,15 @@ def costs(
             showarrow=False,
         )
     figure.update_xaxes(title=x, rangemode="tozero")
-    figure.update_yaxes(title="perplexity", type="log" if _wide(values) else "linear")
+    figure.update_yaxes(
+        title="perplexity", **(log_axis(values) if _wide(values) else {"type": "linear"})
+    )
     if values:
         figure.update_yaxes(range=_room(values))
     else:
         figure.update_xaxes(range=[0, 1])
         figure.update_yaxes(range=[0, 100])
-    return _finish(figure, title, 400, theme).update_layout(showlegend=True)
+    return finish(figure, title, 400, theme).update_layout(showlegend=True)
 
 
 def trit_shares(
@@ -142,7 +144,7 @@ def trit_shares(
     figure.add_hline(y=200 / 3, line={"color": TEAL, "dash": "dot"})
     figure.update_xaxes(title="matrix", tickangle=-45)
     figure.update_yaxes(title="share of the weights, %", range=[0, 100])
-    return _finish(figure, title, 420, theme).update_layout(
+    return finish(figure, title, 420, theme).update_layout(
         barmode="stack",
         bargap=0.15,
         legend={"y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
@@ -180,9 +182,3 @@ def _room(values: Sequence[float]) -> list[float]:
         values = [math.log10(value) for value in values]
     spread = max(values) - min(values) or 0.2 * max(values)
     return [min(values) - 0.15 * spread, max(values) + 0.15 * spread]
-
-
-def _finish(figure: go.Figure, title: str, height: int, theme: Theme | None) -> go.Figure:
-    return figure.update_layout(
-        title=title, height=height, autosize=True, template=template(theme or current_theme())
-    )

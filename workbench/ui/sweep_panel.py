@@ -301,12 +301,8 @@ def scatter(
         figure.update_yaxes(type="log" if decades else "linear", exponentformat="power")
     figure.update_xaxes(title=x or "")
     figure.update_yaxes(title=y or "")
-    return figure.update_layout(
-        title=title or (f"{y} against {x}" if x and y else "Jobs, as they end"),
-        height=460,
-        showlegend=True,
-        template=theme.template(theme.current_theme()),
-    )
+    title = title or (f"{y} against {x}" if x and y else "Jobs, as they end")
+    return theme.finish(figure, title, 460).update_layout(showlegend=True)
 
 
 def _drawable(column: pd.Series) -> pd.Series:

@@ -5,7 +5,9 @@ change of theme shows at once, with no kernel in between. What Python picks here
 figure outside a themed page: in a file, on GitHub, in an exported HTML.
 """
 
+import math
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -71,6 +73,25 @@ def template(theme: Theme) -> go.layout.Template:
             "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
         }
     )
+
+
+def finish(figure: go.Figure, title: str, height: int, theme: Theme | None = None) -> go.Figure:
+    """The figure with title, height in pixels and the look of a theme, by default the page's."""
+    return figure.update_layout(
+        title=title, height=height, autosize=True, template=template(theme or current_theme())
+    )
+
+
+def log_axis(values: Iterable[float]) -> dict:
+    """A logarithmic axis over positive values whose labels are whole numbers, not single digits."""
+    found = [math.log10(value) for value in values if value > 0] or [0.0]
+    low, high = min(found), max(found)
+    if high - low > 2.5:
+        return {"type": "log", "dtick": 1, "exponentformat": "power"}
+    steps = (1, 2, 5) if high - low > 0.7 else (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8)
+    decades = range(math.floor(low) - 1, math.ceil(high) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def style() -> ipywidgets.HTML:

@@ -9,7 +9,15 @@ import pytest
 from vocabularies import write_tiny_model
 
 from workbench.cli import main
-from workbench.lm import evaluate, generate, open_language_model, perplexity
+from workbench.lm import (
+    divergence,
+    evaluate,
+    generate,
+    greedy_match,
+    open_language_model,
+    perplexity,
+)
+from workbench.lm.evaluation import apply_policy
 
 TEXT = "In the beginning was a word, and the word was short. " * 6
 WORDS = ["--prompt", "word", "--max-tokens", 8]
@@ -114,6 +122,22 @@ def test_perplexity_with_techniques(run, path, textfile):
     assert row["perplexity"] == found.perplexity.perplexity
     assert (row["replaced"], row["nbytes"]) == (14, found.nbytes)
     assert row["bits_per_weight"] == found.bits_per_weight
+
+
+def test_perplexity_with_agreement(run, path, textfile):
+    words = ["perplexity", path, textfile, "--max-tokens", 40, "--agreement", "--json"]
+    [same] = json.loads(run(*words)[1])
+    assert (same["kl_max"], same["top1"]) == (0, 1)
+    assert same["reference_perplexity"] == same["perplexity"]
+    [changed] = json.loads(run(*words, "--replace", "blk.*=planar-ternary")[1])
+    model = open_language_model(path)
+    ids = model.tokenizer.encode(TEXT)[:40]
+    rounded, _ = apply_policy(model, {"blk.*": "planar-ternary"})
+    found = divergence(rounded, model, ids)
+    assert changed["kl_mean"] == found.kl_mean > 0
+    assert changed["top1"] == found.top1 < 1
+    assert changed["greedy_match"] == greedy_match(rounded, model, ids[:16], 64)
+    assert changed["reference_perplexity"] == same["perplexity"]
 
 
 def test_perplexity_as_a_table(run, path, textfile):

@@ -9,6 +9,7 @@ from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
 HIDDEN = ("settings", "threads")
+PROMPT, GREEDY = 16, 64  # tokens of the text that greedy texts go on from, and tokens compared
 
 
 def perplexity(
@@ -42,14 +43,23 @@ def perplexity(
         int | None,
         typer.Option(help="Of the text, only so many from its begin.", min=2, show_default="all"),
     ] = None,
+    agreement: Annotated[
+        bool,
+        typer.Option(
+            "--agreement",
+            help="Hold every prediction against the file's own on the reference path: divergence, "
+            "share of equal likeliest tokens, and how long greedy texts are the same.",
+        ),
+    ] = False,
     weights: Runs = "reference",
     activation: Activation = None,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model's perplexity on a text, with exact counts."""
-    from workbench.lm import evaluate, open_runner
+    from workbench.lm import divergence, greedy_match, open_language_model, open_runner
     from workbench.lm import perplexity as score_text
+    from workbench.lm.evaluation import Evaluation, apply_policy
     from workbench.lm.texts import read_text
 
     policy = read_policy(replace or [])
@@ -57,21 +67,26 @@ def perplexity(
     if policy and weights != "reference":
         raise WorkbenchError("--replace needs --weights reference, which takes any matrix as it is")
     runner, limit = open_runner(model, weights, threads, activation=activation)
-    if max_tokens is not None and runner.tokenizer is not None:
+    if runner.tokenizer is not None:
         text = runner.tokenizer.encode(text)[:max_tokens]
     options = {"window": window, "stride": stride, "convention": convention}
-    costs = {"replaced": 0, "nbytes": 0, "bits_per_weight": None}
+    replaced, agreed = (), {}
     with limit, step_progress() as progress:
+        scored = runner
         if policy:
-            found = evaluate(runner, policy, text, progress=progress, **options)
-            score = found.perplexity
-            costs = {
-                "replaced": len(found.tensors),
-                "nbytes": found.nbytes,
-                "bits_per_weight": found.bits_per_weight,
+            scored, replaced = apply_policy(runner, policy, progress=progress)
+        score = score_text(scored, text, progress=progress, **options)
+        if agreement:
+            reference = open_language_model(model, activation=activation)
+            found = divergence(scored, reference, text, progress=progress, **options)
+            agreed = {
+                "reference_perplexity": found.reference_perplexity,
+                "kl_mean": found.kl_mean,
+                "kl_max": found.kl_max,
+                "top1": found.top1,
+                "greedy_match": greedy_match(scored, reference, text[:PROMPT], GREEDY),
             }
-        else:
-            score = score_text(runner, text, progress=progress, **options)
+    found = Evaluation(score, replaced)
     row = {
         "model": model,
         "tokens": score.tokens,
@@ -87,6 +102,9 @@ def perplexity(
         },
         "standard_error": score.standard_error,
         "text_tokens": score.text_tokens,
-        **costs,
+        "replaced": len(replaced),
+        "nbytes": found.nbytes,
+        "bits_per_weight": found.bits_per_weight,
+        **agreed,
     }
     show([row], as_json, hide=HIDDEN)

@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from workbench import kernels
 from workbench.claims.checks import check, null, says, shows
 from workbench.claims.material import shuffled_rows, trits
 from workbench.claims.seed000_model import NATIVE, native_trits
 from workbench.claims.seed000_speed import CYCLES, SHARES, cycles
-from workbench.lookup.counting import canonical_numbers, halves, hit_rate
+from workbench.lookup.counting import canonical_numbers, halves, hit_rate, tier_shares
 from workbench.lookup.independent import coverage, draw, most_probable, needed
 from workbench.lookup.literal import CANONICAL, G
-from workbench.lookup.tiers import nearest_stored
+from workbench.lookup.tiers import TIERS, nearest_stored
+from workbench.lookup.tuning import expected
+from workbench.measure import lookups
 
 HOT, WARM = 10_000, 100_000  # patterns in tiers 1 and 2
 
@@ -64,9 +67,9 @@ def tiers_3_and_4(weights, rng):
     yield shows("patterns within 3 of a base", 1 + sum(np.array([32, 480, 4480])))
 
 
-@check("lut-latency-39p8")
-def latency(rng):
-    """The document's costs, weighted with its shares and with those of independent trits."""
+@check("lut-latency-39p8", alone=True)
+def latency(weights, rng):
+    """The document's costs and those of four tiers here, by its hit rates and by others."""
     seed = "the document's hit rates"
     yield says("cycles", "39.8", cycles(SHARES), under=seed)
     yield says("at 4 GHz", "10", cycles(SHARES) / 4, unit="ns", under=seed)
@@ -74,6 +77,15 @@ def latency(rng):
     found = cycles(_iid_shares(rng))
     yield says("cycles", "39.8", found, under=iid)
     yield shows("cycles of computing directly", CYCLES[3])
+    if not all(kernels.status(name).compiled for name in lookups.KERNELS):
+        return
+    found, ghz = lookups.tier_costs(seconds=1.5), lookups.clock_ghz()
+    here = [found[tier] * ghz for tier in TIERS]
+    yield shows("cycles of the four tiers here, tables filled before", here)
+    real = tier_shares(canonical_numbers(trits(weights).values()), rng).values()
+    for name, shares in (("the document's hit rates", SHARES), ("hit rates of real trits", real)):
+        under = f"costs measured here, {name}"
+        yield says("cycles", "39.8", expected(shares, here), under=under)
 
 
 def _hits(weights, rng, top, said):

@@ -1,8 +1,8 @@
 """Exact products with tables of every pattern of a group: Four Russians, as fast as it got here.
 
 An entry of a table is a sum of g activations, at most 128 g in magnitude: 16 bits hold it up to
-g = 255, so that no table here needs 32. The kernels add eight entries in 16 bits where the sums
-are vectors, which 128 * 8 g <= 32767 allows up to g = 31.
+g = 255, so that no table here needs 32. Where sums are vectors they too have 16 bits, and go on in
+32 after 255 activations, since 128 * 255 <= 32767.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.lookup import patterns
 
 SLOTS = 8  # groups of columns that share a pass over the rows
-MOST_ROWS = 8192  # whose 32-bit sums for 32 tokens, a megabyte, are kept at hand
+MOST_ROWS = 8192  # whose 16-bit sums for 32 tokens, half a megabyte, are kept at hand
 LANES = 32  # tokens of a vector; 64 bytes of sums
 SPARE = 32  # entries (64 bytes) between the tables of two threads
 LARGEST_WHOLE = 10  # 3^10 patterns are the last that an index of 16 bits numbers
@@ -104,21 +104,27 @@ class WholeTables:
 
     def _bind_vectors(self, x, threads):
         tokens, cols = x.shape
+        most = max(len(self.index), (tokens + LANES) * max(self.shape[0], cols + self.g))
+        if most >> 32:
+            raise WorkbenchError(
+                f"{tokens} tokens times {self.shape[0]} x {cols} weights are too many at once: "
+                "indices, activations and results must be fewer than 2^32 each"
+            )
         blocks = -(-tokens // LANES)
         padded = np.zeros((blocks * LANES, cols), np.int8)
         padded[:tokens] = x
         lanes = aligned((blocks, self.groups * self.g, LANES), np.int16)
         lanes[:, cols:] = 0
         lanes[:, :cols] = padded.reshape(blocks, LANES, cols).transpose(0, 2, 1)
-        table = aligned((threads, SLOTS * self.entries, LANES), np.int16).reshape(-1)
+        table = aligned((threads, SLOTS * self.entries * LANES), np.int16)
         height = min(-(-self.shape[0] // threads), MOST_ROWS)
-        sums = aligned((threads * height * LANES,), np.int32)
+        sums = aligned((threads * height * LANES,), np.int16)
         y = aligned((self.shape[0], blocks * LANES), np.int32)
         kernel = kernels.load("lut_tokens").matmul
-        flat = lanes.reshape(-1), table, sums, y.reshape(-1), self.shape[0], self.g, self.entries
+        flat = lanes.reshape(-1), table, sums, y.reshape(-1), self.shape[0], self.g
 
         def call():
-            kernel(self.index, *flat, 0, threads)
+            kernel(self.index, *flat, threads)
             return y.T[:tokens]
 
         return call

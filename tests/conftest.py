@@ -1,13 +1,18 @@
-"""What several tests share: a real browser, and where its pictures go."""
+"""What several tests share: the command line, a real browser, and where its pictures go."""
 
+import io
 import os
 import re
 import shutil
 import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from workbench import cli
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = [
@@ -26,6 +31,20 @@ FAILED = pytest.StashKey[bool]()
 
 # a shell starts background jobs with Ctrl-C ignored, and what the tests start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs a command line within this process; returns exit status, standard output and error."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, out.getvalue(), err.getvalue()
+
+    return call
 
 
 @pytest.fixture(scope="session")

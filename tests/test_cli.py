@@ -1,13 +1,11 @@
 """The command line: its promises to scripts, its tables, and one line for every error."""
 
-import io
 import json
 import os
 import re
 import subprocess
 import sys
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +20,6 @@ WORKBENCH = [sys.executable, "-c", "from workbench.cli import main; main()"]
 MATRIX = "blk.14.attn_k.weight"
 ONE = ["smollm2-slice", "--tensors", MATRIX]
 FAST = ["--no-nulls", "--no-plain", "--no-timing"]
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """Runs a command line within this process; returns exit status, standard output and error."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, out.getvalue(), err.getvalue()
-
-    return call
 
 
 @pytest.fixture

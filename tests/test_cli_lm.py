@@ -1,14 +1,10 @@
 """`workbench generate` and `workbench perplexity`: what scripts rely on, and one line an error."""
 
-import io
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from vocabularies import write_tiny_model
 
-from workbench.cli import main
 from workbench.lm import (
     divergence,
     evaluate,
@@ -36,18 +32,6 @@ def textfile(tmp_path_factory):
     file = tmp_path_factory.mktemp("text") / "text.txt"
     file.write_text(TEXT, encoding="utf-8")
     return file
-
-
-@pytest.fixture
-def run(monkeypatch):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, out.getvalue(), err.getvalue()
-
-    return call
 
 
 def test_generate_prints_the_text_and_nothing_else_on_standard_output(run, path):

@@ -5,7 +5,6 @@ import pytest
 import safetensors.numpy
 
 import workbench as wb
-from workbench.cli import main
 from workbench.lm import generate, make_random_model, open_language_model
 from workbench.lm.evaluation import apply_policy
 
@@ -91,17 +90,6 @@ def test_only_gguf_models_are_copied(tmp_path):
 
 
 # --- the verb ---
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["workbench", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capsys.readouterr()
-
-    return call
 
 
 def test_the_verb_says_what_it_stored(run, path, tmp_path):

@@ -9,7 +9,7 @@ from jaxtyping import Int8
 
 from workbench import kernels, ternary
 from workbench.errors import WorkbenchError
-from workbench.lookup import patterns
+from workbench.lookup import literal, patterns
 from workbench.lookup.product import LANES, SLOTS, WholeTables, index_type
 from workbench.lookup.tiers import ENTRY_BYTES, TIERS, Dictionary, TieredTables
 from workbench.lookup.tuning import (
@@ -18,12 +18,15 @@ from workbench.lookup.tuning import (
     Costs,
     build_tables,
     expected,
+    predict_tiers,
+    predict_whole,
 )
 from workbench.measure import machine
 from workbench.measure.textbook import FourRussians, Rsr, RsrPlus, Textbook
 from workbench.measure.timing import race, time_call
 
-PLANAR = "planar"
+PLANAR, BASE3 = "planar", "base3"
+CLOCK = 4e9  # cycles a second that the document counts with
 KERNELS = ("lut_vector", "lut_vector_halved", "lut_tokens", "lut_tiers", "lut_probe", "planar")
 FEW, MANY = 512, 4096  # rows of the two products whose difference is the cost of lookups
 COLS = 640
@@ -159,10 +162,11 @@ def bench_lookups(
     tiers: Mapping[str, Mapping] | None = None,
     textbook: bool = True,
     copies: int = 1,
+    costs: Costs | None = None,
     seconds: float = 8.0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[dict]:
-    """Race table lookups of several groups, with tiers and without, against planar and textbook.
+    """Race table lookups of several groups, with tiers and without, against packed trits.
 
     Every product is compared with planar's, which is exact, before it is timed. Filling tables is
     timed, arranging indices and activations is not.
@@ -175,12 +179,14 @@ def bench_lookups(
         Trits of a pattern, with tables of every pattern.
     symmetry : bool
         Race tables halved by symmetry too (a token at a time only).
-    tiers : mapping of name to the options of `TieredTables.of`, g included; by default three.
+    tiers : mapping of name to the options of `TieredTables.of`, g included; by default four.
     textbook : bool
         Race Four Russians, RSR and RSR++ too.
     copies : int
         Copies of the matrix that each kernel multiplies with in turn: as many as exceed a cache
         have the weights come from behind it.
+    costs : Costs, optional
+        Of `measured_costs`: rows then say what the cost model predicts.
     seconds : float
 
     Returns
@@ -191,7 +197,8 @@ def bench_lookups(
         ratio_max, lookups (of a row's group for a token), ns_a_lookup (tables included), nbytes
         (that stand for the weights), table_bytes (of eight groups, or of a dictionary),
         bytes_moved (weights, activations and results once, tables written and read), hits
-        (of the tiers), document_gops (by seed 000's expected 39.8 cycles, at 4 GHz and 16 trits).
+        (of the tiers), predicted_s (on one thread; None without a model of this kernel), document_s
+        (by seed 000's expected 39.8 cycles a lookup of 16 trits, at its 4 GHz, on one thread).
     """
     _check_compiled()
     if copies < 1:
@@ -209,11 +216,21 @@ def bench_lookups(
             raise WorkbenchError(f"kernel {name!r} gives a wrong product, so it is not raced")
         calls[name] = _in_turn(bound)
         facts[name] = fact | {"nbytes": matrix.nbytes}
+        if costs is not None and fact["kind"] == "whole":
+            facts[name]["predicted_s"] = predict_whole(fact["g"], codes.shape, tokens, costs)
         if isinstance(matrix, TieredTables):
+            if costs is not None:
+                facts[name]["predicted_s"] = predict_tiers(matrix, tokens, costs)
             facts[name] |= {"hits": matrix.hits()}
             facts[name]["table_bytes"] = ENTRY_BYTES * len(matrix.dictionary.stored)
     laps = race(calls, to=[PLANAR], threads=threads, seconds=seconds, progress=progress)
     return [_row(name, laps[name], facts[name], codes, tokens, threads, copies) for name in made]
+
+
+def document_s(shape: tuple[int, int], tokens: int = 1) -> float:
+    """Seconds of a product by seed 000's formula: 39.8 cycles a lookup of 16 trits, at 4 GHz."""
+    lookups = shape[0] * -(-shape[1] // literal.G) * tokens
+    return lookups * expected(DOCUMENT_SHARES, DOCUMENT_CYCLES) / CLOCK
 
 
 def check_predictions(
@@ -256,7 +273,9 @@ def _contestants(codes, tokens, groups, symmetry, tiers, textbook):
             "tiers, g=16, computed": {"g": 16, "hot": 0, "warm": 0},
         }
     other = {"kind": "other", "g": 0, "table_bytes": 0}
-    made = {PLANAR: (partial(ternary.pack, codes), _planar, other)}
+    made = {
+        layout: (partial(ternary.pack, codes, layout), _packed, other) for layout in (PLANAR, BASE3)
+    }
     for g in groups:
         lanes = LANES if tokens > 1 else 1
         fact = {"kind": "whole", "g": g, "table_bytes": SLOTS * 3**g * ENTRY_BYTES * lanes}
@@ -275,7 +294,7 @@ def _contestants(codes, tokens, groups, symmetry, tiers, textbook):
     return made
 
 
-def _planar(packed, x, threads):
+def _packed(packed, x, threads):
     return partial(ternary.matmul_tokens, packed, x, threads)
 
 
@@ -324,7 +343,8 @@ def _row(name, lap, fact, codes, tokens, threads, copies):
         "table_bytes": fact["table_bytes"],
         "bytes_moved": moved,
         "hits": fact.get("hits", {}),
-        "document_gops": 2 * 16 * 4.0 / expected(DOCUMENT_SHARES, DOCUMENT_CYCLES),
+        "predicted_s": fact.get("predicted_s"),
+        "document_s": document_s(codes.shape, tokens),
     }
 
 

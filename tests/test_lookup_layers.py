@@ -3,14 +3,16 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from workbench import ternary
 from workbench.errors import FormatError, WorkbenchError
 from workbench.lookup import patterns
-from workbench.lookup.layers import growth, model_layers, random_layers
-from workbench.lookup.shared import Survey, read_layers, survey, write_layers
+from workbench.lookup.layers import LLAMA_7B, growth, model_layers, random_layers
+from workbench.lookup.shared import Plan, Survey, read_layers, survey, write_layers
 from workbench.models import open_model
+from workbench.paths import data_dir
 
 SHAPES = [(64, 100), (33, 48)]
 
@@ -130,6 +132,23 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(data.replace(old, new))
         with pytest.raises(FormatError, match="metadata"):
             list(read_layers(path))
+
+
+def test_recorded_counts_are_those_of_a_file():
+    """Where every pattern is shared, the file of the 7B shape follows from the counts alone."""
+    recorded = pd.read_csv(data_dir() / "lookup-7b-layers.csv")
+    (row,) = growth([("a", np.ones((2, 4), np.int8))], [2])
+    assert list(recorded) == list(row)
+    assert recorded.groupby("g").layers.max().to_dict() == dict.fromkeys(range(2, 17), 32)
+    last = recorded[(recorded.layers == 32) & (recorded.own == 0)]
+    assert set(last.g) >= set(range(2, 13))
+    layers = tuple((f"layer {k}", LLAMA_7B) for k in range(32))
+    for row in last.itertuples():
+        parts = Plan(row.g, layers, row.shared, (0,) * 32).nbytes()
+        assert row.together_bytes == sum(parts.values())
+        assert row.index_bytes == parts["index"]
+    assert (recorded.alone_bytes > recorded.entropy_bytes).all()
+    assert (recorded.together_bytes > recorded.base3_bytes).all()
 
 
 def test_refusals(tmp_path):

@@ -62,6 +62,13 @@ def test_a_model_of_ones_own_settles_what_the_slice_leaves_open(ternary):
     assert verdict.weights == "a model in memory"
 
 
+def test_a_natively_ternary_model_is_judged_by_what_enters_its_own_matrices():
+    verdict = claims.run("lut-output-dist", weights="english-ternary")[0]
+    assert "largest (all matrices)" in verdict.number
+    assert not any("our natively" in part.label for part in verdict.parts)
+    assert 0 < verdict.number["largest (behind the activation function)"] <= 2048
+
+
 def test_a_model_that_a_check_cannot_use_leaves_the_claim_open(ternary):
     verdict = claims.run("lut-output-dist", weights=ternary)[0]
     assert verdict.verdict == "open"

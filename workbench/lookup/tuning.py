@@ -7,9 +7,10 @@ group and token (32 tokens at once where tokens are vectors). Its time is
     tiers          G T (group + (3^(g//2) + 3^(g-g//2)) fill + stored entry
                         + rows (shares . costs of the tiers + share missed * miss))
 
-with constants that `workbench.measure.lookups` measures. A table entry of a dictionary pays only
-where it is looked up more often in a group than filling it costs; that, not the size of a cache,
-bounds a dictionary.
+and for either, what the second cache does not hold of indices and dictionary is read from behind
+it for every token (32 tokens). The constants are those that `workbench.measure.lookups` measures. A
+table entry of a dictionary pays only where it is looked up more often in a group than filling it
+costs; that, not the size of a cache, bounds a dictionary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,6 +57,8 @@ class Costs:
         A lookup that each tier answers.
     miss : float
         A lookup whose tier was not foreseen by the processor.
+    stream : float
+        A byte of indices or dictionary that the second cache does not hold.
     l1_bytes, l2_bytes : int
     """
 
@@ -74,6 +77,7 @@ class Costs:
     near: float
     computed: float
     miss: float
+    stream: float
     l1_bytes: int
     l2_bytes: int
 
@@ -87,15 +91,17 @@ def predict_whole(g: int, shape: tuple[int, int], tokens: int, costs: Costs) -> 
     """Seconds of a product with tables of every pattern, on one thread."""
     rows, groups = shape[0], -(-shape[1] // g)
     size = entries(g, False)
+    streamed = _streamed(rows * groups * np.dtype(index_type(size)).itemsize, costs)
     if tokens >= VECTORS_FROM:
         blocks = -(-tokens // LANES)
         nbytes = SLOTS * size * ENTRY_BYTES * LANES
         look = _mixed(nbytes, costs.vector_near_lookup, costs.vector_far_lookup, costs)
         each = costs.vector_group + size * costs.vector_fill + rows * look
-        return groups * blocks * each / 1e9
+        return blocks * (groups * each + streamed) / 1e9
     nbytes = SLOTS * size * ENTRY_BYTES
     look = _mixed(nbytes, costs.near_lookup, costs.far_lookup, costs)
-    return groups * tokens * (costs.group + size * costs.fill + rows * look) / 1e9
+    each = costs.group + size * costs.fill + rows * look
+    return tokens * (groups * each + streamed) / 1e9
 
 
 def predict_tiers(tables: TieredTables, tokens: int, costs: Costs) -> float:
@@ -107,7 +113,7 @@ def predict_tiers(tables: TieredTables, tokens: int, costs: Costs) -> float:
     look = expected(hits.values(), (costs.hot, costs.warm, costs.near, costs.computed))
     look += costs.miss * missed(hits)
     each = costs.tier_group + filled * costs.fill + stored * costs.entry + rows * look
-    return groups * tokens * each / 1e9
+    return tokens * (groups * each + _streamed(tables.nbytes, costs)) / 1e9
 
 
 def missed(hits: Mapping[str, float]) -> float:
@@ -238,6 +244,11 @@ def build_tables(codes: np.ndarray, row: Mapping) -> WholeTables | TieredTables:
         return WholeTables.of(codes, g)
     del options["tiers"]
     return TieredTables.of(codes, g, **options)
+
+
+def _streamed(nbytes, costs):
+    """Reading what the second cache does not hold, once."""
+    return max(nbytes - costs.l2_bytes, 0) * costs.stream
 
 
 def _mixed(nbytes, near, far, costs):

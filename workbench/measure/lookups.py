@@ -42,7 +42,7 @@ def measured_costs(seconds: float = 4.0) -> Costs:
     Each is the difference of products that differ in nothing but rows, or table size.
     """
     _check_compiled()
-    share = seconds / 16
+    share = seconds / 18
     near, far = (_whole_cost(g, 1, share) for g in (NEAR_G, FAR_G))
     vector_near, vector_far = (_whole_cost(g, LANES, share) for g in (VECTOR_NEAR_G, VECTOR_FAR_G))
     fill = (far["group"] - near["group"]) / (3**FAR_G - 3**NEAR_G)
@@ -64,6 +64,7 @@ def measured_costs(seconds: float = 4.0) -> Costs:
         "entry": tiers["entry"],
         **{tier: tiers[tier] for tier in TIERS},
         "miss": tiers["miss"],
+        "stream": _stream_cost(facts["l2_bytes"] or L2, 2 * share),
     }
     # a difference of two times may come out below nothing
     return Costs(
@@ -358,6 +359,20 @@ def _whole_cost(g, tokens, seconds):
         return WholeTables(index, (rows, groups * g), g).bind(x)
 
     return _slope(bind, groups, seconds)
+
+
+def _stream_cost(l2_bytes, seconds):
+    """ns of a byte of indices that the second cache does not hold, from many groups and few."""
+    rng = np.random.default_rng(0)
+    calls, sizes = {}, [SLOTS * count for count in (16, 512)]  # of groups; 0.5 and 17 MB
+    for groups in sizes:
+        index = rng.integers(0, 3**NEAR_G, MANY * groups, np.uint8)
+        x = rng.integers(-127, 128, (1, groups * NEAR_G)).astype(np.int8)
+        calls[str(groups)] = WholeTables(index, (MANY, groups * NEAR_G), NEAR_G).bind(x)
+    laps = race(calls, seconds=seconds)
+    few, many = (laps[str(groups)].timing.min_s * 1e9 / (MANY * groups) for groups in sizes)
+    beyond = 1 - l2_bytes / (MANY * sizes[1])
+    return (many - few) / beyond if beyond > 0 else 0.0
 
 
 def _slope(bind, groups, seconds):

@@ -144,3 +144,45 @@ def pools(
     with step_progress() as progress:
         rows = bench_pools(wanted, threads, seconds=seconds, progress=progress)
     show(rows, as_json, hide=("min_s", "max_s", "ratio_spawned_min", "ratio_spawned_max"))
+
+
+@app.command()
+def lookups(
+    shape: Annotated[str, typer.Option(help="ROWSxCOLS, one or several.")] = "2048x2048",
+    threads: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
+    tokens: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
+    groups: Annotated[
+        str, typer.Option(help="Trits of a pattern, separated by commas.")
+    ] = "3,4,5,6,7,8",
+    tiers: Annotated[
+        bool, typer.Option(help="Race dictionaries in tiers too; large ones are slow to build.")
+    ] = True,
+    copies: Annotated[
+        int,
+        typer.Option(min=1, help="Copies of the matrix multiplied in turn, to exceed a cache."),
+    ] = 1,
+    seconds: Annotated[
+        float, typer.Option(help="Time for each shape, threads and tokens.", min=0.01)
+    ] = 8.0,
+    as_json: AsJson = False,
+) -> None:
+    """Products by table lookup, with tiers and without, against packed trits and textbooks."""
+    problems = [
+        (shape, thread_count, token_count)
+        for shape in read_shapes(shape)
+        for thread_count in read_counts(threads, "--threads")
+        for token_count in read_counts(tokens, "--tokens")
+    ]
+    wanted = read_counts(groups, "--groups")
+    from workbench.measure.lookup_race import bench_random
+
+    with step_progress() as progress:
+        rows = bench_random(
+            problems,
+            groups=wanted,
+            tiers=tiers,
+            copies=copies,
+            seconds=seconds,
+            progress=progress,
+        )
+    show(rows, as_json, hide=("min_s", "max_s", "ratio_min", "ratio_max", "hits", "bytes_moved"))

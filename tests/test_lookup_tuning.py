@@ -14,7 +14,7 @@ from workbench.measure import lookups
 COSTS = tuning.Costs(
     group=30.0, fill=0.04, near_lookup=0.4, far_lookup=0.5,
     vector_group=4.0, vector_fill=1.4, vector_near_lookup=0.5, vector_far_lookup=0.6,
-    tier_group=0.0, entry=0.6, hot=0.8, warm=2.7, near=2.2, computed=1.6, miss=6.4, stream=0.07,
+    tier_group=0.0, entry=0.6, hot=0.8, warm=2.7, near=2.2, computed=1.6, miss=6.4, repeat=13.0,
     l1_bytes=48 << 10, l2_bytes=2 << 20,
 )  # fmt: skip
 compiled = pytest.mark.skipif(
@@ -44,13 +44,15 @@ def test_prediction_of_whole_tables():
     assert 0.4e-3 < far < 0.5e-3
 
 
-def test_indices_beyond_the_second_cache_are_streamed():
-    small = dataclasses.replace(COSTS, l2_bytes=1000)
-    for tokens, blocks in ((1, 1), (33, 2)):
-        more, less = (tuning.predict_whole(5, (100, 500), tokens, c) for c in (small, COSTS))
-        far = (tuning.LANES if tokens > 1 else 1) * 8 * 243 * 2 > small.l1_bytes
-        assert far == (tokens > 1)
-        assert more - less == pytest.approx(blocks * 9000 * 0.07 / 1e9, rel=1e-3)
+def test_patterns_met_before_are_far_in_a_long_list(codes):
+    tables = TieredTables.of(np.vstack([codes, codes[:30]]), 16, hot=0, warm=0)
+    computed = tables.dictionary.sizes[3]
+    again = len(tables.index) - computed
+    assert again >= 30 * 40
+    small = dataclasses.replace(COSTS, l2_bytes=2 * computed)  # a quarter of the list
+    for tokens in (1, 3):
+        more, less = (tuning.predict_tiers(tables, tokens, c) for c in (small, COSTS))
+        assert more - less == pytest.approx(tokens * 0.75 * again * 13 / 1e9)
 
 
 def test_prediction_of_tiers(codes):

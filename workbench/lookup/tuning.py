@@ -6,11 +6,12 @@ group and token (32 tokens at once where tokens are vectors). Its time is
     whole tables   G T (group + 3^g fill + rows lookup)
     tiers          G T (group + (3^(g//2) + 3^(g-g//2)) fill + stored entry
                         + rows (shares . costs of the tiers + share missed * miss))
+                   + T repeat (lookups of tiers 3 and 4 whose pattern was met before, by the share
+                               of their list beyond the second cache)
 
-and for either, what the second cache does not hold of indices and dictionary is read from behind
-it for every token (32 tokens). The constants are those that `workbench.measure.lookups` measures. A
-table entry of a dictionary pays only where it is looked up more often in a group than filling it
-costs; that, not the size of a cache, bounds a dictionary.
+with constants that `workbench.measure.lookups` measures. What is met for the first time is read in
+order, which costs nothing that shows. A table entry of a dictionary pays only where it is looked up
+more often in a group than filling it costs; that, not the size of a cache, bounds a dictionary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ from workbench.lookup.product import (
 )
 from workbench.lookup.tiers import ENTRY_BYTES, TIERS, TieredTables
 
+PATTERN_BYTES = 8  # of a pattern in the list of tier 4, as the kernel reads it; in tier 3 it is 7
 # seed 000: hits of its four tiers, and cycles of each; then those of its sparse table
 DOCUMENT_SHARES = (0.60, 0.35, 0.049, 0.001)
 DOCUMENT_CYCLES = (2, 75, 250, 100)
@@ -57,8 +59,8 @@ class Costs:
         A lookup that each tier answers.
     miss : float
         A lookup whose tier was not foreseen by the processor.
-    stream : float
-        A byte of indices or dictionary that the second cache does not hold.
+    repeat : float
+        A pattern met before, in a list that the second cache does not hold.
     l1_bytes, l2_bytes : int
     """
 
@@ -77,7 +79,7 @@ class Costs:
     near: float
     computed: float
     miss: float
-    stream: float
+    repeat: float
     l1_bytes: int
     l2_bytes: int
 
@@ -91,17 +93,15 @@ def predict_whole(g: int, shape: tuple[int, int], tokens: int, costs: Costs) -> 
     """Seconds of a product with tables of every pattern, on one thread."""
     rows, groups = shape[0], -(-shape[1] // g)
     size = entries(g, False)
-    streamed = _streamed(rows * groups * np.dtype(index_type(size)).itemsize, costs)
     if tokens >= VECTORS_FROM:
         blocks = -(-tokens // LANES)
         nbytes = SLOTS * size * ENTRY_BYTES * LANES
         look = _mixed(nbytes, costs.vector_near_lookup, costs.vector_far_lookup, costs)
         each = costs.vector_group + size * costs.vector_fill + rows * look
-        return blocks * (groups * each + streamed) / 1e9
+        return groups * blocks * each / 1e9
     nbytes = SLOTS * size * ENTRY_BYTES
     look = _mixed(nbytes, costs.near_lookup, costs.far_lookup, costs)
-    each = costs.group + size * costs.fill + rows * look
-    return tokens * (groups * each + streamed) / 1e9
+    return groups * tokens * (costs.group + size * costs.fill + rows * look) / 1e9
 
 
 def predict_tiers(tables: TieredTables, tokens: int, costs: Costs) -> float:
@@ -113,7 +113,8 @@ def predict_tiers(tables: TieredTables, tokens: int, costs: Costs) -> float:
     look = expected(hits.values(), (costs.hot, costs.warm, costs.near, costs.computed))
     look += costs.miss * missed(hits)
     each = costs.tier_group + filled * costs.fill + stored * costs.entry + rows * look
-    return tokens * (groups * each + _streamed(tables.nbytes, costs)) / 1e9
+    again = _repeats(tables, hits, costs) * costs.repeat
+    return tokens * (groups * each + again) / 1e9
 
 
 def missed(hits: Mapping[str, float]) -> float:
@@ -246,9 +247,13 @@ def build_tables(codes: np.ndarray, row: Mapping) -> WholeTables | TieredTables:
     return TieredTables.of(codes, g, **options)
 
 
-def _streamed(nbytes, costs):
-    """Reading what the second cache does not hold, once."""
-    return max(nbytes - costs.l2_bytes, 0) * costs.stream
+def _repeats(tables, hits, costs):
+    """Lookups of tiers 3 and 4 that go back in their lists, behind the second cache."""
+    found = 0.0
+    for tier, count in zip(("near", "computed"), tables.dictionary.sizes[2:], strict=True):
+        beyond = max(0.0, 1 - costs.l2_bytes / max(PATTERN_BYTES * count, 1))
+        found += beyond * (hits[tier] * len(tables.index) - count)
+    return found
 
 
 def _mixed(nbytes, near, far, costs):

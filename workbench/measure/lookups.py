@@ -15,6 +15,7 @@ from workbench.lookup.tiers import ENTRY_BYTES, TIERS, Dictionary, TieredTables
 from workbench.lookup.tuning import (
     DOCUMENT_CYCLES,
     DOCUMENT_SHARES,
+    PATTERN_BYTES,
     Costs,
     build_tables,
     expected,
@@ -30,6 +31,7 @@ CLOCK = 4e9  # cycles a second that the document counts with
 KERNELS = ("lut_vector", "lut_vector_halved", "lut_tokens", "lut_tiers", "lut_probe", "planar")
 FEW, MANY = 512, 4096  # rows of the two products whose difference is the cost of lookups
 COLS = 640
+LONG = 1 << 15  # rows of 40 lookups whose patterns take 10 MB
 NEAR_G, FAR_G = 5, 8  # whole tables of 4 KB and 105 KB: within the first cache, and beyond it
 VECTOR_NEAR_G, VECTOR_FAR_G = 3, 5  # 14 KB and 124 KB
 L1, L2 = 48 << 10, 2 << 20  # where the system tells no sizes
@@ -64,7 +66,7 @@ def measured_costs(seconds: float = 4.0) -> Costs:
         "entry": tiers["entry"],
         **{tier: tiers[tier] for tier in TIERS},
         "miss": tiers["miss"],
-        "stream": _stream_cost(facts["l2_bytes"] or L2, 2 * share),
+        "repeat": _repeat_cost(facts["l2_bytes"] or L2, 2 * share),
     }
     # a difference of two times may come out below nothing
     return Costs(
@@ -361,18 +363,22 @@ def _whole_cost(g, tokens, seconds):
     return _slope(bind, groups, seconds)
 
 
-def _stream_cost(l2_bytes, seconds):
-    """ns of a byte of indices that the second cache does not hold, from many groups and few."""
+def _repeat_cost(l2_bytes, seconds):
+    """ns of a computed pattern met before, its list beyond the second cache: one lookup in sixteen
+    goes back at random, against none."""
     rng = np.random.default_rng(0)
-    calls, sizes = {}, [SLOTS * count for count in (16, 512)]  # of groups; 0.5 and 17 MB
-    for groups in sizes:
-        index = rng.integers(0, 3**NEAR_G, MANY * groups, np.uint8)
-        x = rng.integers(-127, 128, (1, groups * NEAR_G)).astype(np.int8)
-        calls[str(groups)] = WholeTables(index, (MANY, groups * NEAR_G), NEAR_G).bind(x)
+    lookups = LONG * COLS // 16
+    numbers = rng.integers(0, patterns.canonical_count(16), lookups).astype(np.int32)
+    none, unchanged = numbers[:0], np.zeros((0, 3), np.uint8)
+    dictionary = Dictionary(16, True, none, 0, none, unchanged, numbers)
+    back = np.arange(lookups)
+    back[::16] = back[::16] * rng.random(len(back[::16]))
+    entries = {"in order": np.arange(lookups), "back": back}
+    calls = {name: _tiered(dictionary, LONG, entry) for name, entry in entries.items()}
     laps = race(calls, seconds=seconds)
-    few, many = (laps[str(groups)].timing.min_s * 1e9 / (MANY * groups) for groups in sizes)
-    beyond = 1 - l2_bytes / (MANY * sizes[1])
-    return (many - few) / beyond if beyond > 0 else 0.0
+    extra = (laps["back"].timing.min_s - laps["in order"].timing.min_s) * 1e9
+    beyond = 1 - l2_bytes / (PATTERN_BYTES * lookups)
+    return extra / (lookups / 16 * beyond) if beyond > 0 else 0.0
 
 
 def _slope(bind, groups, seconds):

@@ -127,7 +127,8 @@ def test_other_files_are_refused(tmp_path):
     path.write_bytes(data[:-1])
     with pytest.raises(FormatError, match="safetensors"):
         list(read_layers(path))
-    for old, new in ((b'\\"g\\": 6', b'\\"g\\": 7'), (b'\\"own\\"', b'\\"won\\"')):
+    odd = (b"[[64, 100]", b"[[9e999,1]")  # a float that is no number of rows
+    for old, new in ((b'\\"g\\": 6', b'\\"g\\": 7'), (b'\\"own\\"', b'\\"won\\"'), odd):
         assert old in data
         path.write_bytes(data.replace(old, new))
         with pytest.raises(FormatError, match="metadata"):

@@ -332,7 +332,7 @@ def _read_plan(path, file) -> Plan:
         numbers = (plan.shared, *own, *(n for _, shapes in layers for pair in shapes for n in pair))
         if not 1 <= plan.g <= LARGEST_TIERED or min(numbers) < 0:
             raise ValueError("a negative number")
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise FormatError(
             path, 8, f"its metadata {METADATA_KEY!r} does not describe layers of patterns"
         ) from None

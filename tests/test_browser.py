@@ -145,6 +145,18 @@ def compared(page):
     page.locator("table.dataTable tbody tr").nth(9).wait_for()
 
 
+def look_up(page):
+    page.get_by_label("weights", exact=True).select_option("shuffled rows")
+    page.locator("table.wb-table tr.wb-own", has_text="shuffled rows").wait_for()
+    page.get_by_role("button", name="Measure").click()
+    page.get_by_text("The fastest lookup").last.wait_for()
+
+
+def looked_up(page):
+    page.get_by_role("button", name="Add up the layers").click()
+    page.get_by_text("one dictionary", exact=True).last.wait_for()
+
+
 def write(page):
     page.get_by_label("prompt").fill("In the beginning")
     page.get_by_role("button", name="Write").click()
@@ -180,6 +192,7 @@ MOVES = {
     "01-ternary-weights": (explore, explored),
     "02-ternary-matmul": (race, raced),
     "03-compare": (compare, compared),
+    "10-lookup-tables": (look_up, looked_up),
     "20-run-a-model": (write, written),
     "21-ternary-transformer": (tick, ticked),
     "22-train-a-ternary-model": (round_otherwise, rounded),

@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETER = re.compile(r"(\w+): (\w+(?:\[\w+\])?(?: \| None)?) = (.+?)  # (.+)")
 TAGS = {"parameters", "keep_output", "nbval-ignore-output", "test"}
 PANELS = {"Explorer", "RacePanel", "ComparePanel", "SweepPanel", "ClaimsPanel"}
-PANELS |= {"RunPanel", "TransformerPanel", "TwinsPanel"}
+PANELS |= {"LookupPanel", "RunPanel", "TransformerPanel", "TwinsPanel"}
 # one run each with parameters that differ from the committed ones
 OTHER_PARAMETERS = {
     "00-start-here": {"tensor": "blk.14.ffn_down.weight"},
@@ -25,6 +25,7 @@ OTHER_PARAMETERS = {
     "03-compare": {"tensors": "blk.14.attn_k.weight", "techniques": "q4_0,planar-ternary"},
     "04-sweep": {"tensor": "blk.14.attn_k.weight", "technique": "nf4", "workers": 1},
     "09-claims": {"seed": 0, "claim": "lut-zeros-44"},
+    "10-lookup-tables": {"tensor": "blk.14.attn_k.weight", "g": 6, "small": 2, "seconds": 1.0},
     "20-run-a-model": {"model": "english-float", "prompt": "Hacker", "tokens": 12, "seed": 1},
     "21-ternary-transformer": {"windows": 1, "rounding": "absmean"},
     "22-train-a-ternary-model": {"windows": 1, "prompt": "Jesus", "tokens": 8, "seed": 1},

@@ -13,6 +13,7 @@ import workbench as wb
 from workbench import claims
 from workbench.lm import generate, open_language_model
 from workbench.lm.tensors import PROJECTIONS
+from workbench.lookup import literal
 from workbench.measure.compare import matching_tensors
 from workbench.measure.error import relative_mse
 from workbench.paths import data_dir
@@ -33,6 +34,7 @@ def main() -> None:
     save("03-compare", bits_and_errors(weights))
     save("04-sweep", error_by_job(weights))
     save("09-claims", verdicts_by_document())
+    save("10-lookup-tables", bytes_by_stage())
     save("20-run-a-model", tokens_and_chances())
     save("21-ternary-transformer", trits_by_layer())
     save("22-train-a-ternary-model", losses_by_step())
@@ -150,6 +152,16 @@ def error_by_job(weights) -> list[str]:
         x, y = 75 + 500 * column / (len(names) - 1), 65 + 58 * row
         colour = (ORANGE, ORANGE, BLUE, TEAL, BLUE)[row]
         shapes.append(square(x - side / 2, y - side / 2, side, colour))
+    return shapes
+
+
+def bytes_by_stage() -> list[str]:
+    """The proposed table, stage by stage: claimed and needed; a line is 1000 times more."""
+    shapes = [line([(40, top), (610, top)], FAINT, 1) for top in (55, 145, 235, 325)]
+    for place, stage in enumerate(literal.waterfall()):
+        for offset, nbytes, colour in ((0, stage.claimed, FAINT), (23, stage.needed, ORANGE)):
+            height = 30 * np.log10(nbytes / 1e3)
+            shapes.append(square(55 + 56 * place + offset, 325 - height, height, colour, width=21))
     return shapes
 
 

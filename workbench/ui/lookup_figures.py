@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from workbench.lookup import patterns
 from workbench.lookup.literal import Stage
 from workbench.lookup.tiers import TIERS
+from workbench.ui.tables import number
 from workbench.ui.theme import (
     BLUE,
     GREY,
@@ -38,7 +39,7 @@ def size(nbytes: float) -> str:
     ('1.40 TB', '16.9 KB')
     """
     factor, unit = next((found for found in UNITS if nbytes >= found[0]), UNITS[-1])
-    return f"{nbytes:.0f} B" if unit == "B" else f"{nbytes / factor:#.3g} {unit}"
+    return f"{nbytes:.0f} B" if unit == "B" else f"{number(nbytes / factor)} {unit}"
 
 
 def waterfall(
@@ -107,8 +108,8 @@ def classes(
         z=trits.T.tolist(),
         x=list(range(len(order))),
         colorscale=[list(stop) for stop in SIGNED],
-        zmin=-1,
-        zmax=1,
+        zmin=-2,  # half of the scale: its ends are pale
+        zmax=2,
         showscale=False,
         xgap=1,
         ygap=1,
@@ -118,10 +119,17 @@ def classes(
     )
     figure.update_yaxes(title="share of groups, %", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(
-        title="trits", autorange="reversed", showticklabels=False, showgrid=False, row=2, col=1
+        title="trits",
+        autorange="reversed",
+        showticklabels=False,
+        ticks="",
+        showgrid=False,
+        row=2,
+        col=1,
     )
-    figure.update_xaxes(showticklabels=False, row=2, col=1)
-    figure.update_xaxes(title="one column a pattern and its negative", row=2, col=1)
+    figure.update_xaxes(
+        title="one column a pattern and its negative", showticklabels=False, ticks="", row=2, col=1
+    )
     title = title or f"The {len(order)} classes of {g} trits"
     return _finish(figure, title, 380, theme).update_layout(legend=LEGEND_ABOVE)
 

@@ -9,7 +9,7 @@ from workbench import kernels
 from workbench.errors import WorkbenchError
 from workbench.lookup import independent, tuning
 from workbench.lookup.tiers import TIERS, TieredTables
-from workbench.measure import lookups
+from workbench.measure import lookup_race, lookups
 
 COSTS = tuning.Costs(
     group=30.0, fill=0.04, near_lookup=0.4, far_lookup=0.5,
@@ -109,7 +109,7 @@ def test_latency_grows_beyond_the_first_cache():
 @compiled
 @pytest.mark.parametrize(("tokens", "threads", "copies"), [(1, 1, 1), (33, 2, 1), (1, 1, 3)])
 def test_race_rows(codes, tokens, threads, copies):
-    rows = lookups.bench_lookups(
+    rows = lookup_race.bench_lookups(
         codes,
         tokens=tokens,
         threads=threads,
@@ -150,4 +150,4 @@ def test_refusals(codes):
 @compiled
 def test_race_refusals(codes):
     with pytest.raises(WorkbenchError, match="copies=0"):
-        lookups.bench_lookups(codes, copies=0)
+        lookup_race.bench_lookups(codes, copies=0)

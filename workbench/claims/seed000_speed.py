@@ -12,7 +12,7 @@ from workbench.lookup.literal import TIERS, G, sum_table
 from workbench.lookup.tuning import DOCUMENT_CYCLES as CYCLES
 from workbench.lookup.tuning import DOCUMENT_SHARES as SHARES
 from workbench.lookup.tuning import expected
-from workbench.measure import lookups, machine
+from workbench.measure import lookup_race, lookups, machine
 
 CLOCK = 4e9
 LARGEST_L1 = 192 * 1024  # bytes; the largest of any processor on sale (Apple M, instructions)
@@ -52,7 +52,7 @@ def throughput(rng):
         return
     codes, tiers = independent.draw((2048, 4096), rng), {"g": G, "hot": 0, "warm": 0}
     for tokens in (1, 32):
-        rows = lookups.bench_lookups(
+        rows = lookup_race.bench_lookups(
             codes,
             tokens=tokens,
             groups=(4, 5, 7),
@@ -115,7 +115,7 @@ def forty_times(weights, rng):
         "every pattern of 8 trits hot": {"g": 8, "hot": 24_576, "warm": 0},
     }
     for name, codes in _matrices(weights).items():
-        rows = lookups.bench_lookups(
+        rows = lookup_race.bench_lookups(
             codes, groups=(), symmetry=False, tiers=tiers, textbook=False, seconds=3.0
         )
         found = {row["kernel"]: row for row in rows}

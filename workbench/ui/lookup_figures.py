@@ -177,7 +177,7 @@ def clock(
 
     Parameters
     ----------
-    rows : rows of `workbench.measure.lookups.bench_lookups`
+    rows : rows of `workbench.measure.lookup_race.bench_lookups`
     """
     rows = sorted(rows, key=lambda row: -row["median_s"])
     figure = go.Figure()
@@ -333,7 +333,7 @@ def worth(
 
     Parameters
     ----------
-    rows : rows of `workbench.measure.lookups.bench_lookups`
+    rows : rows of `workbench.measure.lookup_race.bench_lookups`
     """
     figure = go.Figure()
     kinds = (

@@ -17,8 +17,8 @@ from workbench.lookup import counting, independent, layers, literal, patterns
 from workbench.lookup.product import LARGEST_WHOLE
 from workbench.lookup.tiers import CHANGES, LARGEST_TIERED, TIERS, Bases, TieredTables
 from workbench.lookup.tuning import DOCUMENT_CYCLES, DOCUMENT_SHARES
-from workbench.measure.lookup_race import tier_cycles
-from workbench.measure.lookups import bench_lookups, measured_costs
+from workbench.measure.lookup_race import bench_lookups, tier_cycles
+from workbench.measure.lookups import measured_costs
 from workbench.ui import lookup_figures, tables
 from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, field
 from workbench.ui.live import live, redraw
@@ -79,7 +79,7 @@ class LookupPanel(Panel):
     rows : tuple of dict
         What the tiers answer, for the matrix and its nulls.
     clock : tuple of dict
-        Rows of `workbench.measure.lookups.bench_lookups`; empty before they are asked for.
+        Rows of `workbench.measure.lookup_race.bench_lookups`; empty before they are asked for.
     grown : tuple of dict
         Rows of `workbench.lookup.layers.growth`; empty before they are asked for.
     running : bool

@@ -11,9 +11,10 @@ import numpy as np
 
 
 def matmul(q, x, table, sums, y, rows, g, threads):
-    """Write y (rows, blocks, 32) = the patterns q times x (blocks, groups * g, 32).
+    """Write y (rows, blocks, 32) = the patterns q times x (blocks, eights of groups, g, 8, 32).
 
-    q: as in lut_vector.py. table: 32 * 8 * 3^g entries of each thread. sums: 32 for each of the
+    x has the first trits of eight groups side by side, then the second ones and so on; groups
+    missing from the last eight are zeros. q: as in lut_vector.py. table: 32 * 8 * 3^g entries of each thread. sums: 32 for each of the
     rows that a thread takes at a time.
 
     gcc would compare addresses before each addition to see whether sums and entries overlap;
@@ -36,7 +37,7 @@ def matmul(q, x, table, sums, y, rows, g, threads):
 def span(q, x, table, sums, y, rows, g, base, first, last, block):
     """32 tokens times the rows from first to last."""
     groups = q.shape[0] // rows
-    column = block * groups * g
+    column = block * ((groups + 7) // 8)
     for r in range(first, last):
         o = natural(32 * (y.shape[0] // (32 * rows) * r + block))
         s = natural(base + 32 * (r - first))
@@ -52,8 +53,7 @@ def span(q, x, table, sums, y, rows, g, base, first, last, block):
             widen(sums, base, y, rows, first, last, block)
             held = 0
         held += 8 * g
-        for j in range(8):
-            fill(x, column + (8 * k + j) * g, table, 32 * j, g)
+        fill(x, column + k, table, g)
         for r in range(first, last):
             i = natural(8 * (rows * k + r))
             s = natural(base + 32 * (r - first))
@@ -75,10 +75,11 @@ def span(q, x, table, sums, y, rows, g, base, first, last, block):
             widen(sums, base, y, rows, first, last, block)
             held = 0
         held += g
-        fill(x, column + k * g, table, 0, g)
+        if k % 8 == 0:
+            fill(x, column + k // 8, table, g)
         for r in range(first, last):
             s = natural(base + 32 * (r - first))
-            a = 256 * np.int64(q[natural(rows * k + r)])
+            a = 256 * np.int64(q[natural(rows * k + r)]) + 32 * (k % 8)
             # omp simd
             for t in range(32):
                 sums[s + t] = np.int16(sums[s + t] + table[a + t])
@@ -103,26 +104,24 @@ def widen(sums, base, y, rows, first, last, block):
             sums[s + t] = np.int16(0)
 
 
-def fill(x, column, table, start, g):
-    """The sums of all patterns, that of the pattern with index n at start + 256 n."""
+def fill(x, eight, table, g):
+    """The sums of all patterns for eight groups, those of the pattern with index n at 256 n."""
     size = 1
     for i in range(g):
         size = 3 * size
-    middle = natural(start + 256 * (size // 2))
+    middle = natural(256 * (size // 2))
     # omp simd
-    for t in range(32):
+    for t in range(256):
         table[middle + t] = np.int16(0)
     step = 1
     for i in range(g):
-        c = natural(32 * (column + g - 1 - i))
+        c = natural(256 * (eight * g + g - 1 - i))
         for n in range(step):
             m = natural(middle + 256 * (n - step // 2))
             a = natural(m + 256 * step)
             b = natural(m - 256 * step)
             # omp simd
-            for t in range(32):
+            for t in range(256):
                 table[a + t] = np.int16(table[m + t] + x[c + t])
-            # omp simd
-            for t in range(32):
                 table[b + t] = np.int16(table[m + t] - x[c + t])
         step = 3 * step

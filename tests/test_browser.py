@@ -153,8 +153,9 @@ def look_up(page):
 
 
 def looked_up(page):
-    page.get_by_role("button", name="Add up the layers").click()
-    page.get_by_text("one dictionary", exact=True).last.wait_for()
+    page.get_by_role("button", name="Add up the layers", disabled=False).click()
+    page.get_by_role("button", name="Add up the layers", disabled=True).wait_for()
+    page.get_by_role("button", name="Add up the layers", disabled=False).wait_for()
 
 
 def write(page):

@@ -104,18 +104,18 @@ class WholeTables:
 
     def _bind_vectors(self, x, threads):
         tokens, cols = x.shape
-        most = max(len(self.index), (tokens + LANES) * max(self.shape[0], cols + self.g))
+        most = max(len(self.index), (tokens + LANES) * max(self.shape[0], cols + SLOTS * self.g))
         if most >> 32:
             raise WorkbenchError(
                 f"{tokens} tokens times {self.shape[0]} x {cols} weights are too many at once: "
                 "indices, activations and results must be fewer than 2^32 each"
             )
         blocks = -(-tokens // LANES)
-        padded = np.zeros((blocks * LANES, cols), np.int8)
-        padded[:tokens] = x
-        lanes = aligned((blocks, self.groups * self.g, LANES), np.int16)
-        lanes[:, cols:] = 0
-        lanes[:, :cols] = padded.reshape(blocks, LANES, cols).transpose(0, 2, 1)
+        eights = -(-self.groups // SLOTS)
+        padded = np.zeros((blocks * LANES, eights * SLOTS * self.g), np.int8)
+        padded[:tokens, :cols] = x
+        lanes = aligned((blocks, eights, self.g, SLOTS, LANES), np.int16)
+        lanes[:] = padded.reshape(blocks, LANES, eights, SLOTS, self.g).transpose(0, 2, 4, 3, 1)
         table = aligned((threads, SLOTS * self.entries * LANES), np.int16)
         height = min(-(-self.shape[0] // threads), MOST_ROWS)
         sums = aligned((threads * height * LANES,), np.int16)

@@ -318,6 +318,7 @@ def growth(
     figure.update_xaxes(title="trits of a pattern, g", row=1, col=2)
     figure.update_yaxes(title="bits a weight", row=1, col=1)
     if not rows:
+        figure.add_scatter(x=[], y=[], showlegend=False, row=1, col=1)  # else no axes are drawn
         figure.update_xaxes(range=[1, 32], row=1, col=1)
         figure.update_xaxes(range=[2, 16], row=1, col=2)
         figure.update_yaxes(range=[1, 4])
@@ -337,19 +338,21 @@ def worth(
     """
     figure = go.Figure()
     kinds = (
-        ("packed, no tables", "other", GREY, "square", "top center"),
-        ("tables of every pattern", "whole", BLUE, "circle", "middle left"),
-        ("the same, halved by symmetry", "halved", TEAL, "diamond", "middle right"),
-        ("dictionary in tiers", "tiers", ORANGE, "triangle-up", "top center"),
+        ("packed, no tables", "other", GREY, "square", "center"),
+        ("tables of every pattern", "whole", BLUE, "circle", "left"),
+        ("the same, halved by symmetry", "halved", TEAL, "diamond", "right"),
+        ("dictionary in tiers", "tiers", ORANGE, "triangle-up", "center"),
     )
     for name, kind, colour, symbol, side in kinds:
-        own = [row for row in rows if row["kind"] == kind]
+        own = sorted((row for row in rows if row["kind"] == kind), key=lambda r: r["median_s"])
+        bits = [8 * row["nbytes"] / (row["rows"] * row["cols"]) for row in own]
+        same = [sum(abs(b - o) < 0.05 for o in bits[:n]) for n, b in enumerate(bits)]
         figure.add_scatter(
-            x=[8 * row["nbytes"] / (row["rows"] * row["cols"]) for row in own],
+            x=bits,
             y=[1e6 * row["median_s"] for row in own],
             mode="markers+text",
             text=[f"g={row['g']}" if row["g"] else row["kernel"] for row in own],
-            textposition=side,
+            textposition=[f"{('bottom', 'top', 'middle')[count % 3]} {side}" for count in same],
             name=name,
             marker={"color": colour, "symbol": symbol, "size": 11},
             customdata=[row["kernel"] for row in own],

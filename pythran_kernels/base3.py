@@ -25,21 +25,24 @@ def matmul(data, x, total, y, threads):
 def span(data, x, total, y, first, last):
     """All tokens times the rows 5 * first to 5 * last - 1."""
     cols = data.shape[0] // (y.shape[1] // 5)
-    pairs = last - (last - first) % 2
-    for g in range(first, pairs, 2):
+    # two long stretches at once: the processor fetches each of them ahead
+    part = (last - first) // 2
+    for g in range(first, first + part):
         for t in range(x.shape[0]):
-            ten_rows(data, x, total[t], y, g, t, cols)
-    if pairs < last:
+            ten_rows(data, x, total[t], y, g, part, t, cols)
+    if first + 2 * part < last:
         for t in range(x.shape[0]):
-            five_rows(data, x, total[t], y, pairs, t, cols)
+            five_rows(data, x, total[t], y, last - 1, t, cols)
 
 
-def ten_rows(data, x, total, y, g, t, cols):
-    """Token t times the rows 5g to 5g + 9."""
+def ten_rows(data, x, total, y, g, part, t, cols):
+    """Token t times the five rows 5g to 5g + 4, and those 5 part further on."""
     a = g * cols
     assert a >= 0
+    assert part >= 0
     assert cols >= 0
-    b = a + cols
+    b = a + part * cols
+    assert b >= 0
     a0 = a1 = a2 = a3 = a4 = a5 = np.int32(0)
     b0 = b1 = b2 = b3 = b4 = b5 = np.int32(0)
     # beyond cols x is 0, so that the next row's bytes may be read: only the last row has none
@@ -70,7 +73,7 @@ def ten_rows(data, x, total, y, g, t, cols):
         b4 += xj * np.int16(v4)
         b5 += xj * np.int16(v5)
     write(y, t, 5 * g, total, a0, a1, a2, a3, a4, a5)
-    write(y, t, 5 * g + 5, total, b0, b1, b2, b3, b4, b5)
+    write(y, t, 5 * (g + part), total, b0, b1, b2, b3, b4, b5)
 
 
 def five_rows(data, x, total, y, g, t, cols):

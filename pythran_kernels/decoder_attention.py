@@ -26,25 +26,38 @@ def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
     assert position >= 0
     scale = np.float32(np.float32(1) / np.sqrt(np.float32(dim)))
     for t in range(first, last):
-        block = (position + t) // lanes
-        lane = (position + t) % lanes
+        # without these, every index would be looked at, and nothing vectorized
+        place = position + t
+        assert t >= 0
+        assert place >= 0
+        block = place // lanes
+        lane = place % lanes
+        assert block >= 0
+        assert lane >= 0
         for h in range(heads):
             start = h * dim
+            other = start + half
+            assert start >= 0
+            assert other >= 0
             for i in range(half):
                 a = qkv[t, start + i] * scale
-                b = qkv[t, start + half + i] * scale
+                b = qkv[t, other + i] * scale
                 qkv[t, start + i] = a * cos[t, i] - b * sin[t, i]
-                qkv[t, start + half + i] = a * sin[t, i] + b * cos[t, i]
+                qkv[t, other + i] = a * sin[t, i] + b * cos[t, i]
         for h in range(kv_heads):
             start = (heads + h) * dim
+            other = start + half
+            assert start >= 0
+            assert other >= 0
             for i in range(half):
                 a = qkv[t, start + i]
-                b = qkv[t, start + half + i]
+                b = qkv[t, other + i]
                 keys[layer, h, block, i, lane] = a * cos[t, i] - b * sin[t, i]
                 keys[layer, h, block, half + i, lane] = a * sin[t, i] + b * cos[t, i]
             start = (heads + kv_heads + h) * dim
+            assert start >= 0
             for i in range(dim):
-                values[layer, h, position + t, i] = qkv[t, start + i]
+                values[layer, h, place, i] = qkv[t, start + i]
 
 
 def attend(qkv, keys, values, scores, y, layer, length, heads, t, scratch):

@@ -141,5 +141,5 @@ def gate(x, y, relu2, first, last):
             for j in range(ff):
                 v = x[t, j]
                 e = exponential(-abs(v))
-                top = np.float32(1) if v > np.float32(0) else e
-                y[t, j] = v * np.float32(top / (np.float32(1) + e)) * x[t, ff + j]
+                s = np.float32(np.float32(1) / (np.float32(1) + e))
+                y[t, j] = (max(v, np.float32(0)) + min(v, np.float32(0)) * e) * s * x[t, ff + j]

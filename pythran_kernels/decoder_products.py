@@ -56,6 +56,7 @@ def product(
     for k in range(threads):
         first, last = blocks * k // threads, blocks * (k + 1) // threads
         if kind < 3:
+            plane = (stop - start) // (9 + kind if kind < 2 else 17)
             grouped(
                 words,
                 signed,
@@ -68,6 +69,7 @@ def product(
                 room,
                 k,
                 start,
+                plane,
                 scale,
                 size,
                 first,
@@ -79,22 +81,52 @@ def product(
 
 
 def grouped(
-    words, signed, floats, kind, x, step, total, y, room, k, start, scale, size, first, last
+    words, signed, floats, kind, x, step, total, y, room, k, start, plane, scale, size, first, last
 ):
     """Blocks first to last - 1 of an int4 or int8 matrix."""
     many = x.shape[0] >= MANY
     if kind == 2:
         if many:
-            int8_tiles(signed, floats, x, step, y, room, k, start, scale, size, first, last)
+            int8_tiles(signed, floats, x, step, y, room, k, start, plane, scale, size, first, last)
         else:
-            int8_rows(signed, floats, x, step, y, room, k, start, scale, size, first, last)
+            int8_rows(signed, floats, x, step, y, room, k, start, plane, scale, size, first, last)
     elif many:
         int4_tiles(
-            words, signed, floats, x, step, total, y, room, k, start, scale, size, kind, first, last
+            words,
+            signed,
+            floats,
+            x,
+            step,
+            total,
+            y,
+            room,
+            k,
+            start,
+            plane,
+            scale,
+            size,
+            kind,
+            first,
+            last,
         )
     else:
         int4_rows(
-            words, signed, floats, x, step, total, y, room, k, start, scale, size, kind, first, last
+            words,
+            signed,
+            floats,
+            x,
+            step,
+            total,
+            y,
+            room,
+            k,
+            start,
+            plane,
+            scale,
+            size,
+            kind,
+            first,
+            last,
         )
 
 

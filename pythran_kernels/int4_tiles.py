@@ -7,17 +7,21 @@ import numpy as np
 def multiply(words, signed, units, x, step, total, y, room, offsets, threads):
     """As int4_rows.multiply."""
     blocks = y.shape[1] // 32
+    plane = words.shape[0] // (9 + offsets)
     # omp parallel for num_threads(threads)
     for k in range(threads):
         first, last = blocks * k // threads, blocks * (k + 1) // threads
-        span(words, signed, units, x, step, total, y, room, k, 0, 0, 32, offsets, first, last)
+        span(
+            words, signed, units, x, step, total, y, room, k, 0, plane, 0, 32, offsets, first, last
+        )
 
 
-def span(words, signed, units, x, step, total, y, room, k, at, unit, size, offsets, first, last):
+def span(
+    words, signed, units, x, step, total, y, room, k, at, plane, unit, size, offsets, first, last
+):
     """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit]."""
     groups = step.shape[1]
     assert unit >= 0
-    record = 32 * (9 + offsets)
     # what stays in the first cache while the tokens pass over it: six blocks of one group
     scales = np.empty(2 * 192, np.float32)
     for b in range(first, last, 6):
@@ -29,8 +33,8 @@ def span(words, signed, units, x, step, total, y, room, k, at, unit, size, offse
                 y[t, r] = 0
         for g in range(groups):
             for i in range(b, end):
-                start = at + (i * groups + g) * record
-                unpack(words, signed, room, k, scales, start, size, offsets, 32 * (i - b))
+                start = at + 32 * (i * groups + g)
+                unpack(words, signed, room, k, scales, start, plane, size, offsets, 32 * (i - b))
             for t in range(x.shape[0]):
                 add_group(room, k, scales, x, step, total, y, offsets, row, 32 * (end - b), g, t)
         for t in range(x.shape[0]):
@@ -38,25 +42,26 @@ def span(words, signed, units, x, step, total, y, room, k, at, unit, size, offse
                 y[t, r] *= units[unit + r]
 
 
-def unpack(words, signed, room, k, scales, a, size, offsets, to):
-    """The record at words[a] into the columns from `to` on."""
+def unpack(words, signed, room, k, scales, a, plane, size, offsets, to):
+    """The words from words[a] on into the columns from `to` on."""
     assert a >= 0
     assert k >= 0
     assert to >= 0
+    lanes = min(max(size, 32), 32)
     for j in range(8):
-        start = a + 32 * j
+        start = a + plane * j
         assert start >= 0
-        for r in range(size):
+        for r in range(lanes):
             v = words[start + r]
             room[k, to + 768 * j + r] = np.int16(v & np.uint16(15))
             room[k, to + 768 * j + 192 + r] = np.int16((v >> np.uint16(4)) & np.uint16(15))
             room[k, to + 768 * j + 384 + r] = np.int16((v >> np.uint16(8)) & np.uint16(15))
             room[k, to + 768 * j + 576 + r] = np.int16(v >> np.uint16(12))
-    scale = a + 256
+    scale = a + 8 * plane
     assert scale >= 0
-    offset = scale + 32 * offsets
+    offset = scale + offsets * plane
     assert offset >= 0
-    for r in range(size):
+    for r in range(lanes):
         scales[to + r] = np.float32(signed[scale + r])
         scales[192 + to + r] = np.float32(signed[offset + r])
 

@@ -7,13 +7,14 @@ import numpy as np
 def multiply(words, units, x, step, y, room, threads):
     """As int8_rows.multiply."""
     blocks = y.shape[1] // 32
+    plane = words.shape[0] // 17
     # omp parallel for num_threads(threads)
     for k in range(threads):
         first, last = blocks * k // threads, blocks * (k + 1) // threads
-        span(words, units, x, step, y, room, k, 0, 0, 32, first, last)
+        span(words, units, x, step, y, room, k, 0, plane, 0, 32, first, last)
 
 
-def span(words, units, x, step, y, room, k, at, unit, size, first, last):
+def span(words, units, x, step, y, room, k, at, plane, unit, size, first, last):
     """All tokens times the blocks first to last - 1 of the matrix at words[at], units[unit]."""
     groups = step.shape[1]
     assert unit >= 0
@@ -28,7 +29,8 @@ def span(words, units, x, step, y, room, k, at, unit, size, first, last):
                 y[t, r] = 0
         for g in range(groups):
             for i in range(b, end):
-                unpack(words, room, k, scales, at + (i * groups + g) * 544, size, 32 * (i - b))
+                start = at + 32 * (i * groups + g)
+                unpack(words, room, k, scales, start, plane, size, 32 * (i - b))
             for t in range(x.shape[0]):
                 add_group(room, k, scales, x, step, y, row, 32 * (end - b), g, t)
         for t in range(x.shape[0]):
@@ -36,21 +38,22 @@ def span(words, units, x, step, y, room, k, at, unit, size, first, last):
                 y[t, r] *= units[unit + r]
 
 
-def unpack(words, room, k, scales, a, size, to):
-    """The record at words[a] into the columns from `to` on."""
+def unpack(words, room, k, scales, a, plane, size, to):
+    """The words from words[a] on into the columns from `to` on."""
     assert a >= 0
     assert k >= 0
     assert to >= 0
+    lanes = min(max(size, 32), 32)
     for j in range(16):
-        start = a + 32 * j
+        start = a + plane * j
         assert start >= 0
-        for r in range(size):
+        for r in range(lanes):
             v = words[start + r]
             room[k, to + 384 * j + r] = np.int16(np.int16(v << 8) >> 8)
             room[k, to + 384 * j + 192 + r] = np.int16(v >> 8)
-    scale = a + 512
+    scale = a + 16 * plane
     assert scale >= 0
-    for r in range(size):
+    for r in range(lanes):
         scales[to + r] = np.float32(words[scale + r])
 
 

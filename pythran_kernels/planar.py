@@ -27,23 +27,28 @@ def matmul(data, x, total, y, threads):
 def span(data, x, total, y, first, last):
     """All tokens times the rows 4 * first to 4 * last - 1."""
     cols = data.shape[0] // (y.shape[1] // 4)
-    rest = last - (last - first) % 4
-    for g in range(first, rest, 4):
+    # four long stretches at once: the processor fetches each of them ahead
+    part = (last - first) // 4
+    for g in range(first, first + part):
         for t in range(x.shape[0]):
-            sixteen_rows(data, x, total[t], y, g, t, cols)
-    for g in range(rest, last):
+            sixteen_rows(data, x, total[t], y, g, part, t, cols)
+    for g in range(first + 4 * part, last):
         for t in range(x.shape[0]):
             four_rows(data, x, total[t], y, g, t, cols)
 
 
-def sixteen_rows(data, x, total, y, g, t, cols):
-    """Token t times the rows 4g to 4g + 15."""
+def sixteen_rows(data, x, total, y, g, part, t, cols):
+    """Token t times the four rows 4g to 4g + 3, and those 4 part, 8 part and 12 part further on."""
     a = g * cols
     assert a >= 0
+    assert part >= 0
     assert cols >= 0
-    b = a + cols
-    c = b + cols
-    d = c + cols
+    b = a + part * cols
+    assert b >= 0
+    c = b + part * cols
+    assert c >= 0
+    d = c + part * cols
+    assert d >= 0
     a0 = a1 = a2 = a3 = np.int32(0)
     b0 = b1 = b2 = b3 = np.int32(0)
     c0 = c1 = c2 = c3 = np.int32(0)
@@ -72,9 +77,9 @@ def sixteen_rows(data, x, total, y, g, t, cols):
         d2 += xj * np.int16(v & np.uint8(63))
         d3 += xj * np.int16(v)
     write(y, t, 4 * g, total, a0, a1, a2, a3)
-    write(y, t, 4 * g + 4, total, b0, b1, b2, b3)
-    write(y, t, 4 * g + 8, total, c0, c1, c2, c3)
-    write(y, t, 4 * g + 12, total, d0, d1, d2, d3)
+    write(y, t, 4 * (g + part), total, b0, b1, b2, b3)
+    write(y, t, 4 * (g + 2 * part), total, c0, c1, c2, c3)
+    write(y, t, 4 * (g + 3 * part), total, d0, d1, d2, d3)
 
 
 def four_rows(data, x, total, y, g, t, cols):

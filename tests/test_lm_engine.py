@@ -138,7 +138,7 @@ def test_packing_loses_nothing_of_the_file(quant, made):
     step = np.ones((cols, cols // 32), np.float32)
     total = x.reshape(cols, -1, 32).sum(axis=2).astype(np.float32)
     y = np.empty((cols, rows), np.float32)
-    room = aligned_bytes((1, 2 * 6144), np.int8).view(np.int16)
+    room = aligned_bytes((1, 64 * cols), np.int8).view(np.int16)
     words, units = words[start:stop], floats[scale : scale + rows]
     signed = words.view(np.int16)
     if quant == "Q8_0":

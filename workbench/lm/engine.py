@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CHUNK = 128  # tokens in a call: enough to keep every kernel busy, and little memory for its results
 ROOM = 6144  # numbers of 16 bits that a thread unpacks into, see pythran_kernels/int4_tiles.py
+SPREAD = 32  # times that int4_rows.py writes a number of the input into it
 LANES = 64  # positions whose keys lie together
 VECTOR = 64  # bytes; the kernels of ternary weights read activations in whole vectors
 TERNARY = (KINDS.index("planar"), KINDS.index("base3"))
@@ -299,7 +300,8 @@ class _Scratch:
             y.append(np.zeros((count, int(same[:, 1].max()) + 8), np.float32))
             x.append(np.empty((count, cols), np.float32))
         self.logits = y[-1]
-        room = aligned_bytes((threads, 2 * ROOM), np.int8).view(np.int16)
+        numbers = max(ROOM, SPREAD * max(array.shape[1] for array in x16))
+        room = aligned_bytes((threads, 2 * numbers), np.int8).view(np.int16)
         self.arrays = (*lists, room, np.zeros((threads, self.room), np.float32))
 
     def fits(self, tokens, outputs, length):

@@ -13,7 +13,7 @@ from workbench.lm.model import Model
 from workbench.lm.packing import ALIGNMENT, Form, PackedModel, pack_model
 from workbench.paths import cache_dir
 
-VERSION = 2  # of the layout; another one is another file
+VERSION = 3  # of the layout; another one is another file
 FOLDER = "packed"
 
 

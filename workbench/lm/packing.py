@@ -291,7 +291,7 @@ class _Writer:
             kind, width, units = KINDS.index(layout), 1, matrix.scales
         else:
             size = BLOCK
-            kind, data, units = _records(matrix, size)
+            kind, data, units = _planes(matrix, size)
             width = 2
         padded = rows + -rows % size
         units = np.pad(units.astype(np.float32), (0, padded - rows))
@@ -317,8 +317,8 @@ class _Writer:
         return PackedModel(arena, np.array(self.table, np.int64))
 
 
-def _records(matrix: Grouped, size: int) -> tuple[int, UInt16[np.ndarray, "..."], np.ndarray]:
-    """Kind, the records of int4_rows.py or int8_rows.py, and a unit for each row."""
+def _planes(matrix: Grouped, size: int) -> tuple[int, UInt16[np.ndarray, "..."], np.ndarray]:
+    """Kind, the planes of int4_rows.py or int8_rows.py, and a unit for each row."""
     rows, cols = matrix.codes.shape
     numbers = [matrix.scales] if matrix.offsets is None else [matrix.scales, matrix.offsets]
     numbers = np.stack(numbers, axis=2)  # (rows, groups, 1 or 2)
@@ -343,4 +343,7 @@ def _records(matrix: Grouped, size: int) -> tuple[int, UInt16[np.ndarray, "..."]
         for place in (1, 2, 3):
             words = words | (codes[:, :, place::4] << (4 * place))
         kind = KINDS.index("int4" if matrix.offsets is None else "int4 offset")
-    return kind, np.concatenate([words, multiples.view(np.uint16)], axis=2), units
+    words = np.concatenate([words, multiples.view(np.uint16)], axis=2)
+    planes = words.transpose(2, 0, 1, 3).reshape(words.shape[2], -1)
+    # planes an odd number of cache lines apart: those at the same place fall into different sets
+    return kind, np.pad(planes, ((0, 0), (0, 0 if planes.shape[1] // size % 2 else size))), units

@@ -2,11 +2,13 @@
 
 Eight groups of columns share a pass over the rows. A table holds the sums of the group's g
 activations by a pattern's balanced-ternary number, and grows by block adds: with T the sums of the
-last i trits, those of the last i + 1 are [T - x, T, T + x], one addition an entry.
+last i trits, those of the last i + 1 are [T - x, T, T + x], one addition an entry. Four tables are
+then woven into one: entry n of the j-th lies at 4 n + j, which a processor reads at 8 n + 2 j bytes
+from one address, with nothing to compute.
 """
 
-# pythran export matmul(uint8[:], int16[:,:] order(C), int16[:], int32[:,:] order(C), int, int, int)
-# pythran export matmul(uint16[:], int16[:,:] order(C), int16[:], int32[:,:] order(C), int, int, int)
+# pythran export matmul(uint8[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
+# pythran export matmul(uint16[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
 import numpy as np
 
 
@@ -15,74 +17,83 @@ def matmul(q, x, table, y, g, size, threads):
 
     q: a row's 8 indices side by side, row after row, for every 8 groups; then of each group left
     over, row after row. An index is the pattern's number + (3^g - 1) / 2.
-    size: 3^g. table: room for 8 * size entries, and 32 more, of each thread.
+    size: 3^g. table (3 * threads, 4 * size or more).
     """
     rows = y.shape[1]
-    room = table.shape[0] // threads
     # omp parallel for num_threads(threads)
     for part in range(threads):
-        span(
-            q,
-            x,
-            table,
-            y,
-            g,
-            size,
-            part * room,
-            rows * part // threads,
-            rows * (part + 1) // threads,
-        )
+        first = rows * part // threads
+        last = rows * (part + 1) // threads
+        front = table[3 * part]
+        back = table[3 * part + 1]
+        grown = table[3 * part + 2]
+        for token in range(x.shape[0]):
+            span(q, x, front, back, grown, y[token], g, size, token, first, last)
 
 
-def span(q, x, table, y, g, size, start, first, last):
-    """All tokens times the rows from first to last."""
-    rows = y.shape[1]
+def span(q, x, front, back, grown, y, g, size, token, first, last):
+    """A token times the rows from first to last."""
+    rows = y.shape[0]
     groups = x.shape[1] // g
-    for token in range(x.shape[0]):
+    for r in range(first, last):
+        y[natural(r)] = np.int32(0)
+    for k in range(groups // 8):
+        for j in range(4):
+            fill(x, token, (8 * k + j) * g, grown, j * size + size // 2, g)
+        weave(grown, front, size)
+        for j in range(4):
+            fill(x, token, (8 * k + 4 + j) * g, grown, j * size + size // 2, g)
+        weave(grown, back, size)
         for r in range(first, last):
-            y[token, r] = np.int32(0)
-        for k in range(groups // 8):
-            for j in range(8):
-                fill(x, token, (8 * k + j) * g, table, start + j * size + size // 2, g)
-            for r in range(first, last):
-                i = 8 * (rows * k + r)
-                low = entry(q, i, table, start) + entry(q, i + 1, table, start + size)
-                low += entry(q, i + 2, table, start + 2 * size)
-                low += entry(q, i + 3, table, start + 3 * size)
-                high = entry(q, i + 4, table, start + 4 * size)
-                high += entry(q, i + 5, table, start + 5 * size)
-                high += entry(q, i + 6, table, start + 6 * size)
-                high += entry(q, i + 7, table, start + 7 * size)
-                y[token, r] += low + high
-        for k in range(groups // 8 * 8, groups):
-            fill(x, token, k * g, table, start + size // 2, g)
-            for r in range(first, last):
-                y[token, r] += entry(q, rows * k + r, table, start)
+            i = natural(8 * (rows * k + r))
+            low = entry(front, q[i], 0) + entry(front, q[i + 1], 1)
+            low += entry(front, q[i + 2], 2) + entry(front, q[i + 3], 3)
+            high = entry(back, q[i + 4], 0) + entry(back, q[i + 5], 1)
+            high += entry(back, q[i + 6], 2) + entry(back, q[i + 7], 3)
+            y[natural(r)] += low + high
+    for k in range(groups // 8 * 8, groups):
+        fill(x, token, k * g, grown, size // 2, g)
+        for r in range(first, last):
+            y[natural(r)] += np.int32(grown[np.int64(q[natural(rows * k + r)])])
 
 
-def entry(q, i, table, start):
-    """What index i finds in the table at start."""
-    assert i >= 0
-    place = start + np.int64(q[i])
-    assert place >= 0
-    return np.int32(table[place])
+def entry(woven, index, j):
+    """What an index finds in the j-th of four tables."""
+    return np.int32(woven[4 * np.int64(index) + j])
+
+
+def natural(value):
+    """The value, below 2^32 and seen not to be negative, for which Pythran would look."""
+    return np.int64(np.uint32(value))
+
+
+def weave(grown, woven, size):
+    """Four tables, one after the other, side by side."""
+    b = natural(size)
+    c = natural(2 * size)
+    d = natural(3 * size)
+    # omp simd
+    for n in range(size):
+        woven[4 * n] = grown[n]
+        woven[4 * n + 1] = grown[b + n]
+        woven[4 * n + 2] = grown[c + n]
+        woven[4 * n + 3] = grown[d + n]
 
 
 def fill(x, token, column, table, middle, g):
     """The sums of all patterns, that of number n at middle + n."""
-    table[middle] = np.int16(0)
+    table[natural(middle)] = np.int16(0)
     step = 1
     for i in range(g):
         value = np.int16(x[token, column + g - 1 - i])
         low = middle - step // 2
-        add(table, low, low + step, step, value)
-        add(table, low, low - step, step, np.int16(-value))
+        add(table, natural(low), natural(low + step), step, value)
+        add(table, natural(low), natural(low - step), step, np.int16(-value))
         step = 3 * step
 
 
 def add(table, source, target, count, value):
     """So many sums, each with one more activation."""
-    assert source >= 0
-    assert target >= 0
+    # omp simd
     for n in range(count):
         table[target + n] = np.int16(table[source + n] + value)

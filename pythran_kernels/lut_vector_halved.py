@@ -4,9 +4,11 @@ As lut_vector.py, with tables of the (3^g + 1) / 2 patterns whose number is not 
 sign of a pattern in the lowest bit of its index.
 """
 
-# pythran export matmul(uint8[:], int16[:,:] order(C), int16[:], int32[:,:] order(C), int, int, int)
-# pythran export matmul(uint16[:], int16[:,:] order(C), int16[:], int32[:,:] order(C), int, int, int)
+# pythran export matmul(uint8[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
+# pythran export matmul(uint16[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
 import numpy as np
+
+from .lut_vector import natural, weave
 
 
 def matmul(q, x, table, y, g, size, threads):
@@ -14,76 +16,66 @@ def matmul(q, x, table, y, g, size, threads):
 
     q: a row's 8 indices side by side, row after row, for every 8 groups; then of each group left
     over, row after row. An index is twice the magnitude of the pattern's number, plus 1 where the
-    number is negative. size: (3^g + 1) / 2. table: room for 8 * size entries, and 32 more, of each
-    thread.
+    number is negative. size: (3^g + 1) / 2. table (3 * threads, 4 * size or more).
     """
     rows = y.shape[1]
-    room = table.shape[0] // threads
     # omp parallel for num_threads(threads)
     for part in range(threads):
-        span(
-            q,
-            x,
-            table,
-            y,
-            g,
-            size,
-            part * room,
-            rows * part // threads,
-            rows * (part + 1) // threads,
-        )
+        first = rows * part // threads
+        last = rows * (part + 1) // threads
+        front = table[3 * part]
+        back = table[3 * part + 1]
+        grown = table[3 * part + 2]
+        for token in range(x.shape[0]):
+            span(q, x, front, back, grown, y[token], g, size, token, first, last)
 
 
-def span(q, x, table, y, g, size, start, first, last):
-    """All tokens times the rows from first to last."""
-    rows = y.shape[1]
+def span(q, x, front, back, grown, y, g, size, token, first, last):
+    """A token times the rows from first to last."""
+    rows = y.shape[0]
     groups = x.shape[1] // g
-    for token in range(x.shape[0]):
+    for r in range(first, last):
+        y[natural(r)] = np.int32(0)
+    for k in range(groups // 8):
+        for j in range(4):
+            fill(x, token, (8 * k + j) * g, grown, j * size, g)
+        weave(grown, front, size)
+        for j in range(4):
+            fill(x, token, (8 * k + 4 + j) * g, grown, j * size, g)
+        weave(grown, back, size)
         for r in range(first, last):
-            y[token, r] = np.int32(0)
-        for k in range(groups // 8):
-            for j in range(8):
-                fill(x, token, (8 * k + j) * g, table, start + j * size, g)
-            for r in range(first, last):
-                i = 8 * (rows * k + r)
-                low = entry(q, i, table, start) + entry(q, i + 1, table, start + size)
-                low += entry(q, i + 2, table, start + 2 * size)
-                low += entry(q, i + 3, table, start + 3 * size)
-                high = entry(q, i + 4, table, start + 4 * size)
-                high += entry(q, i + 5, table, start + 5 * size)
-                high += entry(q, i + 6, table, start + 6 * size)
-                high += entry(q, i + 7, table, start + 7 * size)
-                y[token, r] += low + high
-        for k in range(groups // 8 * 8, groups):
-            fill(x, token, k * g, table, start, g)
-            for r in range(first, last):
-                y[token, r] += entry(q, rows * k + r, table, start)
+            i = natural(8 * (rows * k + r))
+            low = entry(front, q[i], 4, 0) + entry(front, q[i + 1], 4, 1)
+            low += entry(front, q[i + 2], 4, 2) + entry(front, q[i + 3], 4, 3)
+            high = entry(back, q[i + 4], 4, 0) + entry(back, q[i + 5], 4, 1)
+            high += entry(back, q[i + 6], 4, 2) + entry(back, q[i + 7], 4, 3)
+            y[natural(r)] += low + high
+    for k in range(groups // 8 * 8, groups):
+        fill(x, token, k * g, grown, 0, g)
+        for r in range(first, last):
+            y[natural(r)] += entry(grown, q[natural(rows * k + r)], 1, 0)
 
 
-def entry(q, i, table, start):
-    """What index i finds in the table at start, or its negative."""
-    assert i >= 0
-    place = start + (np.int64(q[i]) >> 1)
-    assert place >= 0
-    sign = np.int32(q[i] & 1)
-    return (np.int32(table[place]) ^ -sign) + sign
+def entry(table, index, stride, j):
+    """What an index finds in a table, or its negative."""
+    value = np.int32(table[stride * (np.int64(index) >> 1) + j])
+    sign = np.int32(index & 1)
+    return (value ^ -sign) + sign
 
 
 def fill(x, token, column, table, zero, g):
     """The sums of the patterns with numbers from 0 up, that of number n at zero + n."""
-    table[zero] = np.int16(0)
+    table[natural(zero)] = np.int16(0)
     step = 1
     for i in range(g):
         value = np.int16(x[token, column + g - 1 - i])
-        up = zero + step
-        assert zero >= 0
-        assert up >= 0
+        source = natural(zero)
+        up = natural(zero + step)
+        # omp simd
         for n in range(step // 2 + 1):
-            table[up + n] = np.int16(value + table[zero + n])
-        down = zero + step // 2 + 1  # the lowest number with a leading 1
-        source = zero + step // 2
+            table[up + n] = np.int16(value + table[source + n])
+        last = natural(zero + step // 2)
+        down = natural(zero + step // 2 + 1)  # the lowest number with a leading 1
         for n in range(step // 2):
-            place = source - n
-            assert place >= 0
-            table[down + n] = np.int16(value - table[place])
+            table[down + n] = np.int16(value - table[natural(last - n)])
         step = 3 * step

@@ -87,12 +87,17 @@ class WholeTables:
         """
         check_activations(x, self.shape, threads)
         check_index(self.index, self.entries << self.symmetry)
-        tokens, rows = len(x), self.shape[0]
+        tokens, (rows, cols) = len(x), self.shape
+        if max(len(self.index), (tokens + LANES) * max(rows, cols + SLOTS * self.g)) >> 32:
+            raise WorkbenchError(
+                f"{tokens} tokens times {rows} x {cols} weights are too many at once: indices, "
+                "activations and results must be fewer than 2^32 each"
+            )
         if tokens >= VECTORS_FROM and not self.symmetry:
             return self._bind_vectors(x, threads)
         wide = np.zeros((tokens, self.groups * self.g), np.int16)
-        wide[:, : x.shape[1]] = x
-        table = np.empty(threads * (SLOTS * self.entries + SPARE), np.int16)
+        wide[:, :cols] = x
+        table = np.empty((3 * threads, SLOTS // 2 * self.entries + SPARE), np.int16)
         y = np.empty((tokens, rows), np.int32)
         kernel = kernels.load("lut_vector_halved" if self.symmetry else "lut_vector").matmul
 
@@ -104,12 +109,6 @@ class WholeTables:
 
     def _bind_vectors(self, x, threads):
         tokens, cols = x.shape
-        most = max(len(self.index), (tokens + LANES) * max(self.shape[0], cols + SLOTS * self.g))
-        if most >> 32:
-            raise WorkbenchError(
-                f"{tokens} tokens times {self.shape[0]} x {cols} weights are too many at once: "
-                "indices, activations and results must be fewer than 2^32 each"
-            )
         blocks = -(-tokens // LANES)
         eights = -(-self.groups // SLOTS)
         padded = np.zeros((blocks * LANES, eights * SLOTS * self.g), np.int8)

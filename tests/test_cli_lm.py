@@ -1,11 +1,15 @@
 """`workbench generate` and `workbench perplexity`: what scripts rely on, and one line an error."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from vocabularies import write_tiny_model
 
 from workbench.lm import (
+    Engine,
     divergence,
     evaluate,
     generate,
@@ -40,6 +44,49 @@ def test_generate_prints_the_text_and_nothing_else_on_standard_output(run, path)
     assert (status, out) == (0, found.text + "\n")
     assert len(err.splitlines()) == 1
     assert "8 written at" in err
+
+
+def test_generate_with_another_cache_and_other_matrices(run, path):
+    policy, options = {"blk.*": "planar-ternary", "token_embd.weight": "q8_0"}, {"store": "int8"}
+    words = ["generate", path, *WORDS, "--weights", "reference", "--cache", "store=int8"]
+    words += [f"--replace={pattern}={technique}" for pattern, technique in policy.items()]
+    changed, _ = apply_policy(open_language_model(path), policy)
+    found = generate(changed, "word", 8, cache=changed.new_cache(32, **options))
+    assert run(*words)[:2] == (0, found.text + "\n")
+    compiled = generate(Engine(changed, threads=1), "word", 8)
+    assert run("generate", path, *WORDS, *words[-2:])[1] == compiled.text + "\n"
+
+
+def test_generate_in_a_ring_goes_on_beyond_the_context(run, path):
+    words = ["--prompt", "word", "--max-tokens", 80, "--weights", "reference", "--json"]
+    status, out, _ = run("generate", path, *words, "--cache", "layout=ring,sinks=2,window=14")
+    [row] = json.loads(out)
+    model = open_language_model(path)
+    cache = model.new_cache(layout="ring", sinks=2, window=14)
+    assert (status, row["text"]) == (0, generate(model, "word", 80, cache=cache).text)
+
+
+def test_a_reader_that_stops_early_is_no_fault(path):
+    code = "from workbench.cli import main; main()"
+    words = ["generate", str(path), "--prompt", "word", "--max-tokens", "60"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.read(1)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", 0)
+    process.stderr.close()
+
+
+def test_what_the_terminal_cannot_show_is_written_otherwise(path):
+    code = "from workbench.cli import main; main()"
+    words = ["perplexity", str(path), "nothing-like-\u00e9.txt"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, env=environment, check=False
+    )
+    assert done.returncode == 1
+    assert b"nothing-like-\\xe9.txt" in done.stderr
 
 
 def test_generate_keys(run, path):
@@ -108,6 +155,22 @@ def test_perplexity_with_techniques(run, path, textfile):
     assert row["bits_per_weight"] == found.bits_per_weight
 
 
+def test_perplexity_with_techniques_compiled(run, path, textfile):
+    words = ["perplexity", path, textfile, "--replace", "blk.*=planar-ternary", "--json"]
+    rounded = [json.loads(run(*words, "--weights", w)[1])[0] for w in ("reference", "file")]
+    assert rounded[1]["perplexity"] == pytest.approx(rounded[0]["perplexity"], rel=0.02)
+    assert rounded[1]["nbytes"] == rounded[0]["nbytes"] > 0
+
+
+def test_perplexity_with_another_cache(run, path, textfile):
+    words = ["perplexity", path, textfile, "--max-tokens", 40, "--json"]
+    [row] = json.loads(run(*words, "--cache", "store=ternary,mode=rms")[1])
+    model = open_language_model(path)
+    ids = model.tokenizer.encode(TEXT)[:40]
+    found = perplexity(model, ids, cache={"store": "ternary", "mode": "rms"})
+    assert row["perplexity"] == found.perplexity != perplexity(model, ids).perplexity
+
+
 def test_perplexity_with_agreement(run, path, textfile):
     words = ["perplexity", path, textfile, "--max-tokens", 40, "--agreement", "--json"]
     [same] = json.loads(run(*words)[1])
@@ -148,6 +211,19 @@ def test_perplexity_as_a_table(run, path, textfile):
         (["perplexity", "{model}", "{text}", "--convention", "x"], "convention is 'x'"),
         (["perplexity", "{model}", "{text}", "--replace", "blk.*"], "not of the form PATTERN="),
         (["perplexity", "{model}", "{text}", "--replace", "x=q8_0"], "no matrix is called 'x'"),
+        (["perplexity", "{model}", "{text}", "--cache", "store=f8"], "store='f8' is not allowed"),
+        (
+            ["perplexity", "{model}", "{text}", "--cache", "f16"],
+            "--cache: 'f16' is not of",
+        ),
+        (
+            ["perplexity", "{model}", "{text}", "--agreement", "--cache", "store=f16"],
+            "--agreement is of weights",
+        ),
+        (
+            ["generate", "{model}", "--prompt", "word", "--template", "chatml"],
+            "a meaning with --chat alone",
+        ),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )

@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import workbench as wb
-from workbench.lm import make_random_model, open_language_model, perplexity, sensitivity
+from workbench.lm import (
+    make_random_model,
+    open_language_model,
+    open_runner,
+    perplexity,
+    read_text,
+    sensitivity,
+)
 from workbench.lm.evaluation import apply_policy, tensor_shapes
+from workbench.lm.parts import stored_bytes
 from workbench.techniques.policy import chosen_techniques
 
 IDS = np.random.default_rng(1).integers(0, 48, 60)
@@ -202,3 +211,33 @@ def test_sensitivity_of_chosen_layers_and_matrices(model):
 def test_sensitivity_refuses_before_it_runs(model, options, match):
     with pytest.raises(wb.WorkbenchError, match=match):
         next(sensitivity(model, **{"technique": "q8_0", "text": IDS} | options))
+
+
+# --- threads ---
+
+
+def test_the_reference_path_keeps_to_its_threads_each_time(path):
+    def blas():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    before = blas()
+    _, limit = open_runner(path, "reference", 1)
+    assert blas() == before
+    for _ in range(2):
+        with limit:
+            assert blas() == {1}
+        assert blas() == before
+
+
+def test_the_text_of_an_evaluation_is_english_where_none_is_given():
+    model = open_language_model("english-ternary")
+    ids = model.tokenizer.encode(read_text("english-held-out.txt"))
+    with pytest.raises(wb.WorkbenchError, match="window is 9999"):
+        wb.evaluate(model, {}, window=9999)
+    assert len(ids) > 45_000
+
+
+def test_a_replaced_matrix_counts_as_floats(model):
+    name = "blk.0.ffn_up.weight"
+    changed = model.with_tensors({name: model.tensors[name]})
+    assert stored_bytes(changed)[name] == 4 * 64 * 32

@@ -180,6 +180,7 @@ def test_only_parts_that_exist(path):
     panel.wait(60)
     with pytest.raises(wb.WorkbenchError, match="no part is called 'wings'"):
         panel.parts = ("wings",)
+    assert "wings" not in panel.parts
     assert list(panel.boxes) == list(PARTS)
 
 

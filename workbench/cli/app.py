@@ -79,6 +79,9 @@ def main() -> None:
     130: Ctrl-C.
     """
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):  # a text may hold what the terminal cannot show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     status = _status()
     with quiet_pipe():
         sys.stdout.flush()
@@ -113,7 +116,7 @@ def _sentence(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
     if isinstance(error, MemoryError):
-        return f"not enough memory ({error}); take fewer or smaller tensors with --tensors"
+        return f"not enough memory ({error}); take fewer or smaller matrices, or a shorter text"
     return f"{type(error).__name__}: {error} (a fault of the workbench; WORKBENCH_DEBUG=1 shows it)"
 
 

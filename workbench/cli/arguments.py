@@ -62,6 +62,15 @@ Runs = Annotated[
         "int4.",
     ),
 ]
+Cache = Annotated[
+    str,
+    typer.Option(
+        help="How keys and values are kept, as in store=ternary,mode=rms or "
+        "layout=ring,sinks=4,window=252.",
+        metavar="KEY=VALUE,...",
+        show_default="float32, all tokens",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of our kernels.")]
 
 
@@ -105,6 +114,14 @@ def read_policy(replace: Iterable[str]) -> dict[str, str]:
             raise WorkbenchError(f"--replace {pattern} is given twice")
         policy[pattern] = technique
     return policy
+
+
+def read_cache(text: str, weights: str, threads: int) -> dict:
+    """``--cache`` as options of `new_cache`, whose kernels on the reference path take threads."""
+    from workbench.techniques.base import read_options
+
+    options = read_options(text, "--cache")
+    return {"threads": threads, **options} if options and weights == "reference" else options
 
 
 def refuse_to_replace(paths: Iterable[Path], force: bool) -> None:

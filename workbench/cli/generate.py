@@ -5,8 +5,18 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Activation, Model, Runs, Threads
+from workbench.cli.arguments import (
+    Activation,
+    Cache,
+    Model,
+    Replace,
+    Runs,
+    Threads,
+    read_cache,
+    read_policy,
+)
 from workbench.cli.output import AsJson, quiet_pipe, show
+from workbench.errors import WorkbenchError
 
 
 def generate(
@@ -33,30 +43,44 @@ def generate(
         typer.Option(help="With --chat: chatml, or Jinja.", show_default="the model's own"),
     ] = None,
     weights: Runs = "file",
+    replace: Replace = None,
+    cache: Cache = "",
     activation: Activation = None,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
     """Print what a model makes of a prompt, as it comes."""
-    from workbench.lm import Sampler, chat_prompt, open_runner
+    from workbench.lm import Sampler, chat_prompt, open_language_model, open_runner
     from workbench.lm import generate as generate_text
+    from workbench.lm.evaluation import apply_policy
 
+    if template and not chat:
+        raise WorkbenchError("--template has a meaning with --chat alone")
+    options = read_cache(cache, weights, threads)
     sampler = Sampler(temperature, top_k, top_p, seed)
-    runner, limit = open_runner(model, weights, threads, activation=activation)
+    opened = open_language_model(model, activation=activation)
+    policy = read_policy(replace or [])
+    changed, _ = apply_policy(opened, policy)
+    runner, limit = open_runner(changed, weights, threads)
     words = prompt
     if chat:
         words = chat_prompt(runner.tokenizer, [{"role": "user", "content": prompt}], template)
+    store = _new_cache(runner, words, max_tokens, options) if options else None
+    found = None
     with limit, quiet_pipe():
         found = generate_text(
             runner,
             words,
             max_tokens,
             sampler,
+            cache=store,
             stop=stop or (),
             on_token=None if as_json else lambda piece: print(piece.text, end="", flush=True),
         )
         if not as_json:
             print(flush=True)
+    if found is None:  # whoever read it has had enough
+        return
     row = {
         "model": model,
         "prompt_tokens": found.prompt_tokens,
@@ -72,6 +96,8 @@ def generate(
             "top_p": top_p,
             "seed": seed,
             "max_tokens": max_tokens,
+            **({"cache": cache} if cache else {}),
+            **policy,
         },
         "text": found.text,
     }
@@ -86,3 +112,11 @@ def generate(
         + f", ended by {found.stopped}",
         file=sys.stderr,
     )
+
+
+def _new_cache(runner, words, max_tokens: int, options: dict):
+    """A cache with these options, and room for the prompt and what follows; a ring has its own."""
+    if "window" in options:
+        return runner.new_cache(**options)
+    prompt = len(runner.tokenizer.encode(words) if isinstance(words, str) else words)
+    return runner.new_cache(min(prompt + max_tokens, runner.config.context), **options)

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from workbench.cli.arguments import Activation, Model, Replace, Runs, Threads, read_policy
+from workbench.cli.arguments import (
+    Activation,
+    Cache,
+    Model,
+    Replace,
+    Runs,
+    Threads,
+    read_cache,
+    read_policy,
+)
 from workbench.cli.output import AsJson, show, step_progress
 from workbench.errors import WorkbenchError
 
@@ -29,7 +38,7 @@ def perplexity(
         typer.Option(
             help="Tokens from one window's begin to the next one's.",
             min=1,
-            show_default="the window",
+            show_default="side by side",
         ),
     ] = None,
     convention: Annotated[
@@ -52,6 +61,7 @@ def perplexity(
         ),
     ] = False,
     weights: Runs = "reference",
+    cache: Cache = "",
     activation: Activation = None,
     threads: Threads = 1,
     as_json: AsJson = False,
@@ -60,31 +70,32 @@ def perplexity(
     from workbench.lm import divergence, greedy_match, open_language_model, open_runner
     from workbench.lm import perplexity as score_text
     from workbench.lm.evaluation import Evaluation, apply_policy
+    from workbench.lm.runners import NumpyThreads
     from workbench.lm.texts import read_text
 
     policy = read_policy(replace or [])
     text = read_text(textfile)
-    if policy and weights != "reference":
-        raise WorkbenchError("--replace needs --weights reference, which takes any matrix as it is")
-    runner, limit = open_runner(model, weights, threads, activation=activation)
-    if runner.tokenizer is not None:
-        text = runner.tokenizer.encode(text)[:max_tokens]
+    if agreement and cache:
+        raise WorkbenchError("--agreement is of weights; with --cache compare two perplexities")
+    reference = open_language_model(model, activation=activation)
+    if reference.tokenizer is not None:
+        text = reference.tokenizer.encode(text)[:max_tokens]
     options = {"window": window, "stride": stride, "convention": convention}
-    replaced, agreed = (), {}
-    with limit, step_progress() as progress:
-        scored = runner
-        if policy:
-            scored, replaced = apply_policy(runner, policy, progress=progress)
-        score = score_text(scored, text, progress=progress, **options)
+    options["cache"] = read_cache(cache, weights, threads)
+    agreed = {}
+    with NumpyThreads(threads), step_progress() as progress:
+        changed, replaced = apply_policy(reference, policy, progress=progress)
+        runner, _ = open_runner(changed, weights, threads)
+        score = score_text(runner, text, progress=progress, **options)
         if agreement:
-            reference = open_language_model(model, activation=activation)
-            found = divergence(scored, reference, text, progress=progress, **options)
+            found = divergence(runner, reference, text, progress=progress, **options)
+            alike = greedy_match(runner, reference, text[:PROMPT], GREEDY)
             agreed = {
                 "reference_perplexity": found.reference_perplexity,
                 "kl_mean": found.kl_mean,
                 "kl_max": found.kl_max,
                 "top1": found.top1,
-                "greedy_match": greedy_match(scored, reference, text[:PROMPT], GREEDY),
+                "greedy_match": alike,
             }
     found = Evaluation(score, replaced)
     row = {
@@ -98,6 +109,7 @@ def perplexity(
             "window": score.window,
             "stride": score.stride,
             "convention": score.convention,
+            **({"cache": cache} if cache else {}),
             **{pattern: str(technique) for pattern, technique in policy.items()},
         },
         "standard_error": score.standard_error,

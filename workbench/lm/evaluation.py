@@ -14,10 +14,13 @@ import numpy as np
 from workbench.errors import WorkbenchError
 from workbench.lm.model import Model, open_language_model
 from workbench.lm.scoring import Convention, Perplexity, Progress, perplexity
+from workbench.lm.texts import read_text
 from workbench.measure.error import relative_mse
 from workbench.models import Weights
 from workbench.techniques.base import Technique
 from workbench.techniques.policy import Policy, chosen_techniques, encoded_matrix
+
+HELD_OUT = "english-held-out.txt"
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Evaluation:
 def evaluate(
     model: str | os.PathLike | Weights | Model,
     policy: Policy,
-    text: str | Sequence[int],
+    text: str | Sequence[int] | None = None,
     *,
     window: int | None = None,
     stride: int | None = None,
@@ -106,7 +109,9 @@ def evaluate(
     policy : mapping of pattern to technique
         Such as ``{"blk.*.ffn_*": "q4_0"}``, see `workbench.techniques.policy`; vectors are stored
         as matrices of one row.
-    text : str or token ids
+    text : str or token ids, optional
+        By default English that no model of the workbench was trained on (`english-held-out.txt`;
+        45,013 tokens of our own models).
     window, stride, convention, cache, progress
         As in `perplexity`; `progress` is first called for each matrix.
 
@@ -119,6 +124,7 @@ def evaluate(
     if not isinstance(model, Model):
         model = open_language_model(model)
     changed, replaced = apply_policy(model, policy, progress=progress)
+    text = read_text(HELD_OUT) if text is None else text
     found = perplexity(
         changed,
         text,

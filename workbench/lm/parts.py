@@ -9,6 +9,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -161,10 +162,15 @@ def part_of(tensor: str) -> str:
 
 
 def stored_bytes(model: Model, replaced: Sequence[Replaced] = ()) -> dict[str, int]:
-    """Bytes of each tensor: as its technique stores it, else as the file does."""
+    """Bytes of each tensor: as its technique stores it, as the file does, or as float32."""
     sizes = {each.tensor: each.nbytes for each in replaced}
     for name in model.tensors:
-        if name not in sizes and (stored := model.tensors.stored(name)) is not None:
+        if name in sizes:
+            continue
+        stored = model.tensors.stored(name)
+        if stored is None:  # replaced by an array
+            sizes[name] = 4 * prod(model.tensors.shape(name))
+        else:
             tensor, rows = stored
             raw = tensor.raw()
             sizes[name] = raw.nbytes if rows is None else raw[rows].nbytes

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import get_args
+from typing import final, get_args
 
 from threadpoolctl import threadpool_limits
 
@@ -10,7 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.lm.config import Activation
 from workbench.lm.engine import Engine
 from workbench.lm.generation import Runner
-from workbench.lm.model import open_language_model
+from workbench.lm.model import Model, open_language_model
 from workbench.lm.packing import Form
 from workbench.measure.machine import check_threads
 from workbench.models import Weights
@@ -18,8 +18,25 @@ from workbench.models import Weights
 REFERENCE = "reference"
 
 
+@final
+class NumpyThreads(AbstractContextManager):
+    """Holds NumPy's products to so many threads, as often as it is entered.
+
+    More than the cores that are free are slow: they wait by spinning.
+    """
+
+    def __init__(self, threads: int):
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        self._limits = threadpool_limits(self.threads)
+
+    def __exit__(self, *raised) -> None:
+        self._limits.restore_original_limits()
+
+
 def open_runner(
-    model: str | os.PathLike | Weights,
+    model: str | os.PathLike | Weights | Model,
     weights: str = "file",
     threads: int = 1,
     *,
@@ -29,13 +46,13 @@ def open_runner(
 
     Parameters
     ----------
-    model : str, path or Weights
+    model : str, path, Weights or Model
     weights : str
         "reference" for float32 NumPy, `Model`; otherwise the fast path, `Engine`, with its weights
         in memory as "file", "planar", "base3", "int8" or "int4".
     threads : int
     activation : "silu" or "relu2", optional
-        As of `open_language_model`.
+        As of `open_language_model`; for what is not a Model yet.
 
     Raises
     ------
@@ -47,7 +64,8 @@ def open_runner(
     if weights not in forms:
         raise WorkbenchError(f"weights is {weights!r}, but must be one of {', '.join(forms)}")
     check_threads(threads)
+    if not isinstance(model, Model):
+        model = open_language_model(model, activation=activation)
     if weights == REFERENCE:
-        # NumPy's own threads, which are slow beside other work: they wait by spinning
-        return open_language_model(model, activation=activation), threadpool_limits(threads)
-    return Engine(model, weights, threads, activation=activation), nullcontext()
+        return model, NumpyThreads(threads)
+    return Engine(model, weights, threads), nullcontext()

@@ -214,15 +214,26 @@ def read_technique(text: str) -> Technique:
     3
     """
     name, _, rest = text.partition(":")
-    parameters = {}
-    for part in filter(None, rest.split(",")):
+    return technique(name, **read_options(rest, f"technique {text!r}"))
+
+
+def read_options(text: str, what: str) -> dict[str, int | float | bool | str | None]:
+    """``key=value,key=value`` as a dict; a value is read as in `read_technique`.
+
+    Raises
+    ------
+    WorkbenchError
+        Not of that form, or a key twice; begins with `what`.
+    """
+    options = {}
+    for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not key.isidentifier():
-            raise WorkbenchError(f"technique {text!r}: {part!r} is not of the form key=value")
-        if key in parameters:
-            raise WorkbenchError(f"technique {text!r}: {key!r} is given twice")
-        parameters[key] = _read_value(value)
-    return technique(name, **parameters)
+            raise WorkbenchError(f"{what}: {part!r} is not of the form key=value")
+        if key in options:
+            raise WorkbenchError(f"{what}: {key!r} is given twice")
+        options[key] = _read_value(value)
+    return options
 
 
 def _read_value(text: str) -> int | float | bool | str | None:

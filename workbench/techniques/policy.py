@@ -85,7 +85,8 @@ def export_model(
     model : str, path or Weights
         A GGUF model, by name or path, or open.
     policy
-        As in `chosen_techniques`, for matrices.
+        As in `chosen_techniques`, for matrices by the file's names: where queries, keys and values
+        are one matrix attn_qkv, they are so here, though `evaluate` has three.
     path : path
         The file to write, through a temporary sibling.
     metadata : mapping, optional

@@ -181,10 +181,14 @@ class TransformerPanel(Panel):
     def _collect(self, _change) -> None:
         self.parts = tuple(part for part, box in self.boxes.items() if box.value)
 
-    def _follow_parts(self, change) -> None:
-        for part in change.new:
-            if part not in self.boxes:
+    @traitlets.validate("parts")
+    def _check_parts(self, proposal) -> tuple:
+        for part in proposal.value:
+            if part not in PARTS:
                 raise WorkbenchError(f"no part is called {part!r}; there are {', '.join(PARTS)}")
+        return tuple(part for part in PARTS if part in proposal.value)
+
+    def _follow_parts(self, change) -> None:
         for part, box in self.boxes.items():
             box.value = part in change.new
 

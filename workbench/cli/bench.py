@@ -55,6 +55,37 @@ def matmul(
 
 
 @app.command()
+def decode(
+    model: Model,
+    weights: Annotated[
+        str,
+        typer.Option(help="Forms in memory, separated by commas: file, planar, base3, int8, int4."),
+    ] = "file",
+    threads: Annotated[str, typer.Option(help="Counts, separated by commas.")] = "1",
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 128,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens after it, one by one.")] = 32,
+    seconds: Annotated[float, typer.Option(help="For all turns.", min=0.01)] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """A whole model: a prompt, then token by token, beside llama.cpp where it is installed."""
+    from workbench.lm.speed import bench_decode
+
+    counts = read_counts(threads, "--threads")
+    with step_progress() as progress:
+        rows = bench_decode(
+            model,
+            counts,
+            weights=split(weights),
+            prompt=prompt,
+            tokens=tokens,
+            seconds=seconds,
+            progress=progress,
+        )
+    hidden = [key for key in rows[0] if key.endswith(("_min", "_max"))]
+    show(rows, as_json, hide=("prompt", "tokens", "machine", *hidden))
+
+
+@app.command()
 def load(
     model: Model,
     weights: Runs = "file",

@@ -25,11 +25,15 @@ LEAST_ROUNDS = 3
 
 @dataclass
 class _Racer:
-    """One runner at one number of threads, and what was measured of it: seconds a token."""
+    """One runner at one number of threads, and what was measured of it: seconds a token.
+
+    nbytes: of its weights. width: bytes of a number in its cache.
+    """
 
     name: str
     threads: int
     nbytes: int
+    width: int
     prefill: Callable[[np.ndarray], None]
     decode: Callable[[int], None]
     prefill_s: list[float] = field(default_factory=list)
@@ -72,10 +76,10 @@ def bench_decode(
         second: median, slowest and fastest turn), decode_tokens_s, decode_min, decode_max,
         bytes_per_token (weights, and keys and values half-way through the decoded tokens), gb_s
         (10^9 of these bytes a second), read_gb_s (the rate at which a buffer as large as the
-        weights was read in the same run), bandwidth_share (their quotient), memory_gb_s (the same
-        for a buffer far larger than the caches), ratio_to, prefill_ratio, decode_ratio (speed over
-        that of the peer with as many threads, pairs of the same round: median; None without one),
-        turns, machine.
+        weights was read in the same run, front to back), bandwidth_share (their quotient),
+        memory_gb_s (the same for a buffer far larger than the caches), ratio_to, prefill_ratio,
+        decode_ratio (speed over that of the peer with as many threads, pairs of the same round:
+        median; and _min, _max; None without a peer), turns, machine.
 
     Raises
     ------
@@ -111,11 +115,12 @@ def bench_decode(
         racer.threads: machine.read_gb_s(machine.memory_buffer_bytes(), racer.threads, 0.5)
         for racer in racers
     }
-    seen = (prompt + tokens / 2) * 8 * model.config.layers * model.config.kv_heads
+    numbers = 2 * model.config.layers * model.config.kv_heads * model.config.head_dim
+    seen = (prompt + tokens / 2) * numbers
     rows = []
     for racer in racers:
         peer = next((r for r in racers if (r.name, r.threads) == (PEER, racer.threads)), None)
-        nbytes = int(racer.nbytes + seen * model.config.head_dim)
+        nbytes = int(racer.nbytes + seen * racer.width)
         gb_s = nbytes / statistics.median(racer.decode_s) / 1e9
         read_gb_s = reading[racer.threads, racer.nbytes]
         rows.append(
@@ -132,8 +137,8 @@ def bench_decode(
                 "bandwidth_share": gb_s / read_gb_s,
                 "memory_gb_s": memory[racer.threads],
                 "ratio_to": PEER if peer else None,
-                "prefill_ratio": _ratio(peer and peer.prefill_s, racer.prefill_s),
-                "decode_ratio": _ratio(peer and peer.decode_s, racer.decode_s),
+                **_ratios("prefill_ratio", peer and peer.prefill_s, racer.prefill_s),
+                **_ratios("decode_ratio", peer and peer.decode_s, racer.decode_s),
                 "turns": len(racer.decode_s),
                 "machine": machine.summary(),
             }
@@ -170,10 +175,11 @@ def _speeds(label, median, taken):
     }
 
 
-def _ratio(theirs, ours):
+def _ratios(name, theirs, ours):
     if not theirs:
-        return None
-    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+        return dict.fromkeys((name, f"{name}_min", f"{name}_max"))
+    pairs = [a / b for a, b in zip(theirs, ours, strict=True)]
+    return {name: statistics.median(pairs), f"{name}_min": min(pairs), f"{name}_max": max(pairs)}
 
 
 def _ours(model, form, threads, context):
@@ -187,7 +193,8 @@ def _ours(model, form, threads, context):
     def decode(token):
         engine.forward([token], caches[0], last=True)
 
-    return _Racer(f"workbench {form}", threads, engine.bytes_per_token, prefill, decode)
+    width = caches[0].keys.itemsize
+    return _Racer(f"workbench {form}", threads, engine.bytes_per_token, width, prefill, decode)
 
 
 def _llama(model, threads, context):
@@ -222,7 +229,8 @@ def _llama(model, threads, context):
     stored = model.weights
     skipped = () if model.config.tied else ("token_embd.weight",)
     nbytes = sum(tensor.nbytes for name, tensor in stored.items() if name not in skipped)
-    racer = _Racer(PEER, threads, nbytes, prefill, lambda token: decode([token]))
+    width = 2  # its keys and values are float16
+    racer = _Racer(PEER, threads, nbytes, width, prefill, lambda token: decode([token]))
     weakref.finalize(racer, llama_cpp.llama_model_free, loaded)
     weakref.finalize(racer, llama_cpp.llama_free, running)  # runs first: the last one made
     return racer

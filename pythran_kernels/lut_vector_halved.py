@@ -45,22 +45,31 @@ def span(q, x, front, back, grown, y, g, size, token, first, last):
         weave(grown, back, size)
         for r in range(first, last):
             i = natural(8 * (rows * k + r))
-            low = entry(front, q[i], 4, 0) + entry(front, q[i + 1], 4, 1)
-            low += entry(front, q[i + 2], 4, 2) + entry(front, q[i + 3], 4, 3)
-            high = entry(back, q[i + 4], 4, 0) + entry(back, q[i + 5], 4, 1)
-            high += entry(back, q[i + 6], 4, 2) + entry(back, q[i + 7], 4, 3)
+            low = flip(front[4 * half(q[i])], q[i])
+            low += flip(front[4 * half(q[i + 1]) + 1], q[i + 1])
+            low += flip(front[4 * half(q[i + 2]) + 2], q[i + 2])
+            low += flip(front[4 * half(q[i + 3]) + 3], q[i + 3])
+            high = flip(back[4 * half(q[i + 4])], q[i + 4])
+            high += flip(back[4 * half(q[i + 5]) + 1], q[i + 5])
+            high += flip(back[4 * half(q[i + 6]) + 2], q[i + 6])
+            high += flip(back[4 * half(q[i + 7]) + 3], q[i + 7])
             y[natural(r)] += low + high
     for k in range(groups // 8 * 8, groups):
         fill(x, token, k * g, grown, 0, g)
         for r in range(first, last):
-            y[natural(r)] += entry(grown, q[natural(rows * k + r)], 1, 0)
+            i = natural(rows * k + r)
+            y[natural(r)] += flip(grown[half(q[i])], q[i])
 
 
-def entry(table, index, stride, j):
-    """What an index finds in a table, or its negative."""
-    value = np.int32(table[stride * (np.int64(index) >> 1) + j])
+def half(index):
+    """The entry that an index means."""
+    return np.int64(index) >> 1
+
+
+def flip(value, index):
+    """An entry, or its negative where the index says so."""
     sign = np.int32(index & 1)
-    return (value ^ -sign) + sign
+    return (np.int32(value) ^ -sign) + sign
 
 
 def fill(x, token, column, table, zero, g):
@@ -74,8 +83,16 @@ def fill(x, token, column, table, zero, g):
         # omp simd
         for n in range(step // 2 + 1):
             table[up + n] = np.int16(value + table[source + n])
-        last = natural(zero + step // 2)
-        down = natural(zero + step // 2 + 1)  # the lowest number with a leading 1
-        for n in range(step // 2):
-            table[down + n] = np.int16(value - table[natural(last - n)])
+        # the lowest number with a leading 1 stands beside the highest without
+        mirror(table, zero + step // 2, zero + step // 2 + 1, step // 2, value)
         step = 3 * step
+
+
+def mirror(table, source, target, count, value):
+    """From target up, the value less what lies from source down."""
+    assert source >= 0
+    assert target >= 0
+    for n in range(count):
+        place = source - n
+        assert place >= 0
+        table[target + n] = np.int16(value - table[place])

@@ -98,6 +98,7 @@ def test_costs_are_measured():
     costs = lookups.measured_costs(0.2)
     assert all(value >= 0 for value in dataclasses.asdict(costs).values())
     assert 0 < costs.hot < 100
+    assert costs.near_lookup < 5  # less than one: else the loop is not what it should be
 
 
 @compiled

@@ -1,11 +1,14 @@
 """The cost model: its formula, its choices, and products against the clock."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from workbench import kernels
+from workbench.cli.app import app
 from workbench.errors import WorkbenchError
 from workbench.lookup import independent, tuning
 from workbench.lookup.tiers import TIERS, TieredTables
@@ -152,3 +155,23 @@ def test_refusals(codes):
 def test_race_refusals(codes):
     with pytest.raises(WorkbenchError, match="copies=0"):
         lookup_race.bench_lookups(codes, copies=0)
+
+
+@compiled
+def test_the_command_line_prints_the_race(monkeypatch):
+    monkeypatch.setattr(lookup_race, "measured_costs", lambda: COSTS)
+    verb = ["bench", "lookups", "--shape", "24x40,16x32", "--groups", "2,5", "--no-tiers"]
+    ran = CliRunner().invoke(app, [*verb, "--tokens", "1,2", "--seconds", "0.05", "--json"])
+    rows = json.loads(ran.stdout)
+    assert {(row["rows"], row["tokens"]) for row in rows} == {(24, 1), (24, 2), (16, 1), (16, 2)}
+    assert {"planar", "base3", "tables, g=2", "halved tables, g=5", "RSR"} <= {
+        row["kernel"] for row in rows
+    }
+    assert not any(row["kind"] == "tiers" for row in rows)
+    for row in rows:
+        assert (row["cycles_a_lookup"] is None) == (row["kind"] == "other")
+        assert (row["predicted_s"] is not None) == (row["kind"] == "whole")
+
+
+def test_document_s_is_the_documents_sum():
+    assert lookup_race.document_s((1, 4096)) == pytest.approx(256 * 39.8 / 4e9)

@@ -52,7 +52,7 @@ class TableRunner:
         return CountingCache(self.config, context or self.config.context)
 
     def forward(self, tokens, cache, last=False):
-        tokens = checked_tokens(tokens, self.config, cache)
+        tokens = checked_tokens(tokens, self.config, cache, CountingCache)
         self.calls.append(len(tokens))
         cache.advance(tokens)
         return self.table[tokens[-1:] if last else tokens].copy()

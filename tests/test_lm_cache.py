@@ -165,6 +165,42 @@ def test_bytes(options):
     assert kept.bytes_per_token == 2 * 2 * sum(vectors)
 
 
+def test_a_ring_may_be_told_its_size_twice():
+    assert new_cache(config(), 13, layout="ring", sinks=4, window=9).keys.slots == 13
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", ["keys", "values"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_numbers_that_are_not_finite_are_refused_and_not_stored(text, options, which, value):
+    cache = new_cache(config(), **options)
+    q, k, v = (part[0, :3].copy() for part in text)
+    {"keys": k, "values": v}[which][1, 1, 3] = value
+    before = [each.read(0, 0, N) for each in (cache.keys, cache.values)]
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(WorkbenchError, match="the keys or values of layer 0 outgrow float32"),
+    ):
+        cache.attend(0, q, k, v)
+    after = [each.read(0, 0, N) for each in (cache.keys, cache.values)]
+    np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.parametrize("ring", RINGS.values(), ids=RINGS)
+@pytest.mark.parametrize("tokens", [1, 5, 30])
+def test_a_ring_takes_back_what_it_stored(text, ring, tokens):
+    cache = new_cache(config(), **ring)
+    run(cache, text, [25])
+    slots = cache.keys.slots
+    before = [each.read(layer, 0, slots) for each in (cache.keys, cache.values) for layer in (0, 1)]
+    for layer, (q, k, v) in enumerate(zip(*text, strict=True)):
+        cache.attend(layer, q[25 : 25 + tokens], k[25 : 25 + tokens], v[25 : 25 + tokens])
+    cache.undo()
+    after = [each.read(layer, 0, slots) for each in (cache.keys, cache.values) for layer in (0, 1)]
+    np.testing.assert_array_equal(after, before)
+    assert cache.length == 25
+
+
 def test_a_full_context_is_refused_and_nothing_is_stored(text):
     cache = new_cache(config(), context=10)
     run(cache, text, [8])
@@ -227,6 +263,10 @@ REFUSED = {
     "window": ({"layout": "ring", "window": 0}, "window=0 is not allowed: .* from 1 up"),
     "whole": ({"layout": "ring", "sinks": 1.5}, "sinks=1.5 is not allowed: .* from 0 up"),
     "positions": ({"layout": "ring", "positions": "x"}, "positions='x' is not allowed"),
+    "both sizes": (
+        {"layout": "ring", "context": 8, "sinks": 4, "window": 100},
+        "context=8 is not allowed with sinks=4 and window=100: .* keeps 104 tokens",
+    ),
     "attention": ({"attention": "flash"}, "attention='flash' is not allowed: .* plain, tiled"),
     "packed": ({"attention": "packed"}, "attention='packed' is not allowed with store='f32'"),
     "skip": ({"skip": 0.1}, "skip=0.1 is not allowed with attention='plain'"),

@@ -159,11 +159,16 @@ def test_ids_are_enough_for_a_model_without_a_vocabulary():
         ),
         (lambda r: generate(r, [VOCAB]), wb.WorkbenchError, f"token 0 is {VOCAB}"),
         (lambda r: generate(r, "!", 0), wb.WorkbenchError, "max_tokens is 0"),
+        (
+            lambda r: generate(r, "!", 2.5, cache=r.new_cache(20)),
+            wb.WorkbenchError,
+            "max_tokens is 2.5, but must be a whole number",
+        ),
         (lambda r: generate(r, "!", stop=""), wb.WorkbenchError, "stop string is empty"),
         (lambda r: generate(r, "!", stop=[1]), TypeError, "stop holds 1"),
         (lambda r: generate(r, [0.5]), TypeError, "whole numbers"),
     ],
-    ids=["text", "ids", "context", "cache", "id", "length", "stop", "stops", "fraction"],
+    ids=["text", "ids", "context", "cache", "id", "length", "half", "stop", "stops", "fraction"],
 )
 def test_refusals(call, error, match):
     with pytest.raises(error, match=match) as refusal:

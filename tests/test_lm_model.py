@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,14 @@ def stretched(path):
     return rewrite(path, path.with_name("r.gguf"), factors, scaling)
 
 
+def stretched_as(**entries):
+    """Positions stretched in words that leave the kind to the reader, or are the older ones."""
+    metadata = {
+        f"llama.rope.{key.replace('scaling_', 'scaling.')}": entries[key] for key in entries
+    }
+    return lambda path: rewrite(path, path.with_name("o.gguf"), metadata=metadata)
+
+
 def narrow_heads(path):
     """Heads of 32 where width / heads is 64."""
     file = open_gguf(path)
@@ -169,6 +178,16 @@ FLOAT = {
     "llama, fused": ({"architecture": "llama"}, fused),
     "llama, scales": ({"architecture": "llama"}, scaled),
     "llama, stretched": ({"architecture": "llama"}, stretched),
+    "llama, factor alone": ({"architecture": "llama"}, stretched_as(scaling_factor=4.0)),
+    "llama, older key": ({"architecture": "llama"}, stretched_as(scale_linear=4.0)),
+    "llama, both keys": (
+        {"architecture": "llama"},
+        stretched_as(scale_linear=4.0, scaling_factor=2.0),
+    ),
+    "llama, not stretched": (
+        {"architecture": "llama"},
+        stretched_as(scale_linear=4.0, scaling_type="none"),
+    ),
     "llama, narrow heads": ({"architecture": "llama"}, narrow_heads),
 }
 
@@ -332,6 +351,21 @@ def test_configuration(bitnet):
     assert (config.rope_base, config.rope_factors) == (10_000, None)
 
 
+FACTORS = {
+    "factor alone": ({"scaling_factor": 4.0}, 4),
+    "older key": ({"scale_linear": 4.0}, 4),
+    "both keys": ({"scale_linear": 4.0, "scaling_factor": 2.0}, 2),
+    "none": ({"scale_linear": 4.0, "scaling_type": "none"}, None),
+}
+
+
+@pytest.mark.parametrize(("entries", "factor"), FACTORS.values(), ids=FACTORS)
+def test_positions_are_stretched_as_llama_cpp_reads_it(tmp_path, entries, factor):
+    path = stretched_as(**entries)(make(tmp_path / "m.gguf", "llama"))
+    config = open_language_model(path).config
+    assert config.rope_factors == (factor and (factor,) * 32)
+
+
 def test_nothing_is_read_before_it_is_used(monkeypatch, bitnet):
     read = []
     monkeypatch.setattr(Tensor, "read", lambda self, *args: read.append(self.name))
@@ -415,6 +449,11 @@ FILES = {
     "no layers": ({"metadata": {"bitnet.block_count": 0}}, "is 0, but must be a whole number from"),
     "fewer layers": ({"metadata": {"bitnet.block_count": 1}}, "'blk.1.* does not belong"),
     "more layers": ({"metadata": {"bitnet.block_count": 3}}, "'blk.2.attn_norm.weight' is missing"),
+    "millions of layers": (
+        {"metadata": {"bitnet.block_count": 2_000_000_000}},
+        "speaks of 2000000000 layers, but it has only 24 tensors",
+    ),
+    "rows": ({"metadata": {"bitnet.vocab_size": 5}}, "5, but must be 96, the embedding's rows"),
     "heads": ({"metadata": {"bitnet.attention.head_count": 6}}, "6, but must be a divisor of the"),
     "key heads": ({"metadata": {"bitnet.attention.head_count_kv": 3}}, "a divisor of the 4 query"),
     "odd heads": ({"metadata": {"bitnet.attention.key_length": 63}}, "63, but must be such that"),
@@ -517,6 +556,73 @@ def test_numbers_that_outgrow_float32(llama):
     assert cache.length == 0
 
 
+CACHES = {
+    "f32": {},
+    "int8": {"store": "int8", "skip": 0.0},
+    "ternary": {"store": "ternary", "skip": 0.0},
+    "ring": {"layout": "ring", "sinks": 2, "window": 5},
+    "ring f16": {"layout": "ring", "sinks": 2, "window": 5, "store": "f16"},
+    "ring int8": {"layout": "ring", "sinks": 2, "window": 5, "store": "int8"},
+    "ring ternary": {"layout": "ring", "sinks": 2, "window": 5, "store": "ternary"},
+}
+OUTGROWN = {
+    "keys and values": ("blk.0.attn_norm.weight", 3e38),
+    "the second layer": ("blk.0.ffn_norm.weight", 1e30),
+    "the logits": ("output_norm.weight", 3e38),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OUTGROWN.values(), ids=OUTGROWN)
+@pytest.mark.parametrize("options", CACHES.values(), ids=CACHES)
+@pytest.mark.parametrize("tokens", [[5], [5, 9, 7], [3] * 12], ids=len)
+def test_a_cache_goes_on_as_if_nothing_had_been_refused(llama, name, value, options, tokens):
+    model = open_language_model(llama)
+    outgrown = model.with_tensors({name: np.full(256, value)})
+    caches = [model.new_cache(**options) for _ in range(2)]
+    for cache in caches:
+        model.forward(TOKENS, cache)
+    with pytest.raises(WorkbenchError, match="outgrow float32"):
+        outgrown.forward(tokens, caches[0])
+    for following in ([8], [1, 2]):
+        again, expected = (model.forward(following, cache) for cache in caches)
+        np.testing.assert_array_equal(again, expected)
+
+
+def test_a_ring_goes_on_after_ctrl_c(llama):
+    model = open_language_model(llama)
+    caches = [model.new_cache(**CACHES["ring"]) for _ in range(2)]
+    for cache in caches:
+        model.forward(TOKENS, cache)
+    stopped = copy(model)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    stopped._logits = stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.forward(TOKENS[:2], caches[0])
+    again, expected = (model.forward([8], cache) for cache in caches)
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_numbers_too_large_for_a_norm_are_refused(llama):
+    """Beyond 1e19 their squares are infinite, and what is divided by infinity is 0."""
+    model = open_language_model(llama)
+    name = "blk.0.ffn_down.weight"
+    large = model.with_tensors({name: model.tensors[name] * np.float32(1e22)})
+    with pytest.raises(WorkbenchError, match="its numbers outgrow float32"):
+        logits_of(large)
+
+
+@pytest.mark.parametrize("store", ["f32", "int8", "ternary"])
+def test_scores_that_outgrow_float32_are_refused(llama, store):
+    model = open_language_model(llama)
+    name = "blk.0.attn_q.weight"
+    large = model.with_tensors({name: model.tensors[name] * np.float32(3e38)})
+    with pytest.raises(WorkbenchError, match="its numbers outgrow float32"):
+        large.forward(TOKENS, large.new_cache(store=store))
+
+
 def test_too_little_memory(monkeypatch, llama):
     model = open_language_model(llama)
     cache = model.new_cache()
@@ -562,6 +668,17 @@ def test_a_whole_context_fits(bitnet):
     assert logits_of(model, [1] * 32).shape == (32, 96)
     with pytest.raises(WorkbenchError, match="33 tokens are more than the context of 32"):
         logits_of(model, [1] * 33)
+
+
+@pytest.mark.parametrize("cache", [None, {"length": 0}], ids=["none", "a dict"])
+def test_what_is_no_cache(bitnet, cache):
+    with pytest.raises(WorkbenchError, match=r"cache is of the kind .*, but this runner takes"):
+        open_language_model(bitnet).forward(TOKENS, cache)
+
+
+def test_options_that_no_cache_has(bitnet):
+    with pytest.raises(WorkbenchError, match="a cache has no option 'stor'; there are store, "):
+        open_language_model(bitnet).new_cache(stor="int8")
 
 
 def test_the_cache_of_another_model(bitnet, llama):

@@ -79,6 +79,14 @@ def test_top_p_takes_the_fewest_that_make_the_share(top_p, spread):
     np.testing.assert_array_equal(found, order[: len(found)])
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e-300, 1e-310, 5e-324])
+@pytest.mark.parametrize("filters", [{}, {"top_k": 5}, {"top_p": 0.9}], ids=str)
+def test_next_to_no_temperature_is_greedy(temperature, filters):
+    logits = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    counts = drawn(Sampler(temperature, **filters), logits, 20)
+    assert counts[logits.argmax()] == 20
+
+
 def test_one_token_is_always_chosen():
     assert (
         Sampler(temperature=1, top_k=5, top_p=0.5).choose(np.zeros(1, np.float32), drawn_rng()) == 0
@@ -104,11 +112,16 @@ def test_logits_that_are_not_finite_are_refused(value, temperature):
         ({"temperature": -0.1}, "temperature is -0.1, but must be 0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": float("inf")}, "temperature is inf"),
-        ({"top_k": -1}, "top_k is -1, but must be 0"),
+        ({"top_k": -1}, "top_k is -1, but must be a whole number, 0"),
         ({"top_k": 1.5}, "top_k is 1.5"),
+        ({"top_k": 2.0}, "top_k is 2.0"),
+        ({"top_k": float("inf")}, "top_k is inf"),
+        ({"top_k": "a"}, "top_k is a, but must be a whole number"),
         ({"top_p": 0}, "top_p is 0, but must be above 0"),
         ({"top_p": 1.01}, "top_p is 1.01"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 1.0}, "seed is 1.0, but must be a whole number"),
+        ({"seed": float("inf")}, "seed is inf"),
     ],
     ids=str,
 )

@@ -133,6 +133,22 @@ def test_cache_options_reach_the_runner():
     assert model.store == "int8"
 
 
+def test_a_ring_of_any_size_goes(tmp_path):
+    path = tmp_path / "tiny.gguf"
+    write_tiny_model(path, TEXT)
+    model = open_language_model(path)
+    whole = perplexity(model, TEXT, window=32).perplexity
+    options = {"layout": "ring", "sinks": 2}
+    for window, expected in (
+        (40, pytest.approx(whole, rel=1e-5)),
+        (8, pytest.approx(whole, rel=1)),
+    ):
+        found = perplexity(model, TEXT, window=32, cache={**options, "window": window})
+        assert found.perplexity == expected
+    with pytest.raises(wb.WorkbenchError, match="a cache has no option 'windows'"):
+        perplexity(model, TEXT, window=32, cache={**options, "windows": 8})
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("add_bos", [False, True], ids=["plain", "beginning"])
 def test_llama_perplexity_is_llama_cpps(tmp_path, add_bos):
@@ -182,8 +198,17 @@ def test_greedy_match():
         (lambda: perplexity(runner(), [1]), "the text has 1 tokens, but at least 2"),
         (lambda: perplexity(runner(), []), "the text has 0 tokens"),
         (lambda: perplexity(runner(), IDS, window=65), "window is 65, but the .* context is 64"),
-        (lambda: perplexity(runner(), IDS, window=1), "window is 1, but must be at least 2"),
-        (lambda: perplexity(runner(), IDS, window=8, stride=8), "stride is 8, but must be 1 to 7"),
+        (lambda: perplexity(runner(), IDS, window=1), "window is 1, but must .* at least 2"),
+        (
+            lambda: perplexity(runner(), IDS, window=4.0),
+            "window is 4.0, but must be a whole number",
+        ),
+        (
+            lambda: perplexity(runner(), IDS, window="4"),
+            "window is '4', but must be a whole number",
+        ),
+        (lambda: perplexity(runner(), IDS, window=8, stride=2.0), "stride is 2.0, but must be a"),
+        (lambda: perplexity(runner(), IDS, window=8, stride=8), "stride is 8, but must .* 1 to 7"),
         (lambda: perplexity(runner(), IDS, window=8, stride=0), "stride is 0"),
         (lambda: perplexity(runner(), IDS, convention="x"), "convention is 'x', but must be all"),
         (
@@ -193,6 +218,14 @@ def test_greedy_match():
         (
             lambda: perplexity(runner(), IDS, window=60, convention="llama-perplexity"),
             "50 tokens, but at least 60",
+        ),
+        (
+            lambda: perplexity(runner(), IDS, cache={"store": "int8"}),
+            "cache has the option 'store', but this runner has none",
+        ),
+        (
+            lambda: perplexity(runner(), IDS, cache={"context": 3}),
+            "cache has 'context', but that follows from the windows",
         ),
         (lambda: perplexity(runner(), "text"), "no vocabulary"),
         (lambda: perplexity(runner(), [0, VOCAB, 1]), f"token 1 of the text is {VOCAB}"),

@@ -67,6 +67,18 @@ def test_one_by_one_is_all_at_once_and_disturbs_no_neighbour(rng, kind, mode):
 
 
 @kinds
+def test_what_is_saved_comes_back(rng, kind, mode):
+    for store in new_stores(1, 2, TILE + 9, 10, kind, mode):
+        store.write(0, 0, vectors(rng, TILE + 9))
+        before = store.read(0, 0, TILE + 9).copy()
+        saved = store.saved(0, 5, TILE + 3)
+        store.write(0, 5, vectors(rng, TILE - 2))
+        assert not np.array_equal(store.read(0, 0, TILE + 9), before)
+        store.restore(0, 5, *saved)
+        np.testing.assert_array_equal(store.read(0, 0, TILE + 9), before)
+
+
+@kinds
 @pytest.mark.parametrize("head_dim", [6, 64])
 def test_bytes_are_those_of_the_arrays(kind, mode, head_dim):
     filled = -(-head_dim // 8) * 8

@@ -12,6 +12,7 @@ from write_golden_tokens import both_ways, llama_tokens
 
 import workbench as wb
 from workbench.formats import open_gguf, write_gguf
+from workbench.lm.byte_level import letters as byte_letters
 from workbench.lm.tokenizer import Tokenizer
 from workbench.models import catalog
 
@@ -162,6 +163,27 @@ def test_smollm2(smollm2):
     assert "<|im_start|>" in smollm2.chat_template
     # the vocabulary has no token for byte 4, so neither program can tell it
     assert smollm2.encode("a\x04b") == smollm2.encode("a") + smollm2.encode("b")
+    assert len(smollm2.encode("--")) == 1
+    assert smollm2.encode("-\x04-") == 2 * smollm2.encode("-")
+
+
+def without_a_byte(byte):
+    """A vocabulary like many: it has no token for a byte, and merges its neighbours."""
+    metadata = byte_level(["--a--b--c"], "smollm", merges=1)
+    key = "tokenizer.ggml.tokens"
+    letter = byte_letters()[byte]
+    tokens = ["\u2603" if token == letter else token for token in metadata[key]]
+    return metadata | {key: tokens}
+
+
+@pytest.mark.parametrize(
+    "text", ["-\x04-", "\x04", "--\x04--", "--h\x04--\x04", "\x04\x04-"], ids=ascii
+)
+def test_a_byte_without_a_token_keeps_its_neighbours_apart(text):
+    tokenizer = Tokenizer.of(without_a_byte(4))
+    assert len(tokenizer.encode("--")) == 1
+    parts = [token for part in text.split("\x04") for token in tokenizer.encode(part)]
+    assert tokenizer.encode(text) == parts
 
 
 # --- what cannot be ---

@@ -51,7 +51,8 @@ class Reading:
 
 def read(model: Model, text: np.ndarray, **cache) -> Reading:
     """Run all but the last token of a text through a model, in chunks of 128."""
-    kept = model.new_cache(len(text), **cache)
+    context = None if "window" in cache else len(text)  # a ring has its own size
+    kept = model.new_cache(context, **cache)
     starts = range(0, len(text) - 1, 128)
     chunks = [model.forward(text[i : min(i + 128, len(text) - 1)], kept) for i in starts]
     logits = np.concatenate(chunks)

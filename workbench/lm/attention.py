@@ -82,7 +82,7 @@ class Partial:
 
     def result(self) -> Float32[np.ndarray, "kv_heads rows head_dim"]:
         """Attention itself; 0 for a row that sees nothing."""
-        return self.output / np.where(self.total > 0, self.total, 1)
+        return self.output / np.where(self.total == 0, 1, self.total)  # NaN stays NaN
 
 
 def attend(

@@ -12,6 +12,7 @@ from workbench.lm.vocabulary import Vocabulary
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 DIGIT = r"\p{N}"
+MISSING = "\0missing"  # no token of a file: byte 0 is written as another letter
 
 
 def _tiktoken(digits: str) -> str:
@@ -86,8 +87,15 @@ class ByteLevel:
         self.add_bos = splitting.add_bos
         self._vocabulary = vocabulary
         self._bytes = {letter: byte for byte, letter in enumerate(letters())}
+        # a byte without a token must keep its neighbours apart until all is merged
+        self._missing = len(vocabulary.tokens)
         self._tokenizer = Tokenizer(
-            models.BPE(vocabulary.ids, vocabulary.merges, ignore_merges=splitting.whole_pieces)
+            models.BPE(
+                {**vocabulary.ids, MISSING: self._missing},
+                vocabulary.merges,
+                unk_token=MISSING,
+                ignore_merges=splitting.whole_pieces,
+            )
         )
         cuts = [pre_tokenizers.Split(Regex(cut), "isolated") for cut in splitting.patterns]
         as_letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -95,7 +103,8 @@ class ByteLevel:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text without special tokens; a byte without a token is left out."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [token for token in ids if token != self._missing]
 
     def piece(self, token: int) -> bytes:
         """The bytes that a normal token stands for."""

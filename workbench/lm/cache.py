@@ -14,6 +14,7 @@ from workbench.errors import WorkbenchError
 from workbench.lm import attention, rope
 from workbench.lm.attention import Method, Span
 from workbench.lm.config import Config
+from workbench.lm.inputs import is_whole
 from workbench.lm.stores import FloatStore, Kind, Mode, Store, new_stores
 
 Layout = Literal["contiguous", "ring"]
@@ -46,6 +47,7 @@ class Cache(ABC):
         self.length = 0
         self.keys, self.values = stores
         self._attention = attention
+        self._overwritten: dict[int, list] = {}  # by layer: what was seen, since `advance`
 
     @property
     @abstractmethod
@@ -81,12 +83,22 @@ class Cache(ABC):
         Raises
         ------
         WorkbenchError
-            There is no room for n more tokens; nothing has been stored then.
+            There is no room for n more tokens, or keys or values that are not finite. `undo` then
+            takes back what layers before this one have stored.
         """
 
     def advance(self, n: int) -> None:
         """Count the n tokens that all layers have attended to."""
         self.length += n
+        self._overwritten.clear()
+
+    def undo(self) -> None:
+        """Take back what `attend` has stored since `advance`."""
+        for layer, runs in self._overwritten.items():
+            for slot, keys, values in runs:
+                self.keys.restore(layer, slot, *keys)
+                self.values.restore(layer, slot, *values)
+        self._overwritten.clear()
 
     def truncate(self, length: int) -> None:
         """Forget all tokens but the first `length`.
@@ -110,6 +122,9 @@ class Cache(ABC):
         return rope.rotate(x, cos, sin, config.rope_order)
 
     def _write(self, layer, start, k, v):
+        # also what is not seen must be finite, as tiles are read whole and 0 * NaN is not 0
+        if not (np.isfinite(k).all() and np.isfinite(v).all()):
+            raise WorkbenchError(f"the keys or values of layer {layer} outgrow float32")
         self.keys.write(layer, start, k)
         self.values.write(layer, start, v)
 
@@ -182,6 +197,12 @@ class RingCache(Cache):
         return ENDLESS
 
     def attend(self, layer, q, k, v):
+        first = max(self.length, self.keys.slots)  # from here on, tokens overwrite others
+        last = min(self.length + len(q), first + self.window)
+        self._overwritten[layer] = [
+            (slot, *(each.saved(layer, slot, slot + n) for each in (self.keys, self.values)))
+            for slot, n in self._runs(first, last)
+        ]
         outputs, done = [], 0
         while done < len(q):  # what is left of the first filling, then at most a window at a time
             room = self.keys.slots - self.length - done
@@ -287,7 +308,8 @@ def new_cache(
     ----------
     config : Config
     context : int, optional
-        Tokens it keeps; by default as many as the model was trained for.
+        Tokens it keeps; by default as many as the model was trained for. A ring with a `window`
+        keeps sinks + window, and takes no other number.
     store : {"f32", "f16", "int8", "ternary"}
     value_store : same, optional
         Of the values, where they are stored otherwise than the keys.
@@ -339,17 +361,22 @@ def new_cache(
     options = {"method": attention, "tile": tile, "threads": threads}
     options["skip"] = SEED_SKIP if skip is None else skip
 
-    context = config.context if context is None else context
-    _check_number("context", context, 1)
+    slots = config.context if context is None else context
+    _check_number("context", slots, 1)
     if ring:
         positions = "cache" if positions is None else positions
         _check(positions, Positions, "positions")
-        sinks = min(4, context - 1) if sinks is None else sinks
+        sinks = min(4, slots - 1) if sinks is None else sinks
         _check_number("sinks", sinks, 0)
-        window = context - sinks if window is None else window
+        window = slots - sinks if window is None else window
         _check_number("window", window, 1)
-        context = sinks + window
-    shape = (config.layers, config.kv_heads, context, config.head_dim)
+        slots = sinks + window
+        if context not in (None, slots):
+            raise WorkbenchError(
+                f"context={context} is not allowed with sinks={sinks} and window={window}: such a "
+                f"ring keeps {slots} tokens, and takes in any number"
+            )
+    shape = (config.layers, config.kv_heads, slots, config.head_dim)
     stores = new_stores(*shape, store, mode, value_store)
     if ring:
         return RingCache(config, stores, options, sinks, positions)
@@ -364,8 +391,7 @@ def _check(value, allowed, name):
 
 
 def _check_number(name, value, least):
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value < ENDLESS:
+    if not is_whole(value) or not least <= value < ENDLESS:
         raise WorkbenchError(
             f"{name}={value!r} is not allowed: it is a whole number from {least} up"
         )

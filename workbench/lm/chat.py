@@ -8,9 +8,10 @@ Hello<|im_end|>
 """
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
@@ -21,6 +22,7 @@ ROLES = ("system", "user", "assistant", "tool")
 SECONDS = 5  # of processor time; a template takes a thousandth of that
 NBYTES = 1 << 29
 LONGEST = 1_000_000  # characters of a prompt
+LONGEST_ERROR = 300  # characters of what a template says is wrong
 
 TEMPLATES = {
     "chatml": "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -40,7 +42,8 @@ def chat_prompt(
 
     Parameters
     ----------
-    tokenizer : Tokenizer
+    tokenizer : Tokenizer, or None
+        Of a model that has one.
     messages : sequence of mappings
         With a "role" (system, user, assistant or tool) and a "content" of text.
     template : str, optional
@@ -51,30 +54,41 @@ def chat_prompt(
     Raises
     ------
     WorkbenchError
-        No template; messages that hold the text of a control token, which would let them speak for
-        the system; or what `render_chat` refuses.
+        No vocabulary; no template; messages or variables that hold the text of a control token, in
+        one piece or in several that the template puts together, which would let them speak for the
+        system; or what `render_chat` refuses.
     """
+    if tokenizer is None:
+        raise WorkbenchError("this model has no vocabulary, so it cannot chat")
     template = TEMPLATES.get(template, template) or tokenizer.chat_template
     if template is None:
         raise WorkbenchError(
             "the model's file has no chat template; name one of "
             f"{', '.join(map(repr, TEMPLATES))} or pass your own"
         )
-    for number, message in enumerate(_checked(messages)):
-        control = tokenizer.control_text(message["content"])
-        if control is not None:
-            raise WorkbenchError(
-                f"message {number} holds {control!r}, which only the template may write"
-            )
+    said = {f"message {number}": message for number, message in enumerate(_checked(messages))}
+    said |= {f"variable {name!r}": value for name, value in variables.items()}
+    for what, value in said.items():
+        for text in _strings(value):
+            control = tokenizer.control_text(text)
+            if control is not None:
+                raise WorkbenchError(f"{what} holds {control!r}, which only the template may write")
     edges = {
         name: tokenizer.decode([token], special=True)
         for name, token in (("bos_token", tokenizer.bos), ("eos_token", tokenizer.eos))
         if token is not None
     }
     text = render_chat(template, messages, **{**edges, **variables})
+    ids = tokenizer.encode(text, special=True, add_bos=False)
+    harmless = render_chat(template, _blunted(messages), **{**edges, **_blunted(variables)})
+    if _controls(tokenizer, ids) != _controls(
+        tokenizer, tokenizer.encode(harmless, special=True, add_bos=False)
+    ):
+        raise WorkbenchError(
+            "messages or variables make a control token together, which only the template may write"
+        )
     # most templates write the beginning themselves
     add_bos = tokenizer.add_bos and not text.startswith(edges.get("bos_token", "\0"))
-    ids = tokenizer.encode(text, special=True, add_bos=False)
     return [tokenizer.bos, *ids] if add_bos and tokenizer.bos is not None else ids
 
 
@@ -130,12 +144,46 @@ def render_chat(
         )
     answer = json.loads(done.stdout)
     if "error" in answer:
-        raise WorkbenchError(" ".join(answer["error"].split()))
+        raise WorkbenchError(_in_short(answer["error"]))
     if len(answer["text"]) > LONGEST:
         raise WorkbenchError(
             f"the chat template wrote {len(answer['text'])} characters; at most {LONGEST} are taken"
         )
     return answer["text"]
+
+
+def _in_short(error: str) -> str:
+    """One line of it that a terminal can show: what a template says is not ours."""
+    line = " ".join(error[: 2 * LONGEST_ERROR].split())[:LONGEST_ERROR]
+    return "".join(letter for letter in line if letter.isprintable())
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string in a value of JSON's types, keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.items():
+            yield from _strings(each)
+    elif isinstance(value, Sequence):
+        for each in value:
+            yield from _strings(each)
+
+
+def _blunted(value):
+    """The same with dots for brackets, bars and the like, so that it makes no control token."""
+    if isinstance(value, str):
+        return re.sub(r"[^\w\s/.,:;!?'\"-]", ".", value)
+    if isinstance(value, Mapping):
+        return {key: _blunted(each) for key, each in value.items()}
+    if isinstance(value, Sequence):
+        return [_blunted(each) for each in value]
+    return value
+
+
+def _controls(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
+    """Those of the ids that are control tokens, which only show where they are asked for."""
+    return [token for token in ids if not tokenizer.piece(token) and tokenizer.piece(token, True)]
 
 
 def _checked(messages: Sequence[Mapping]) -> list[dict]:

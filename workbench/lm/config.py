@@ -209,7 +209,8 @@ def _vocab(read: _Reader) -> int:
     if "token_embd.weight" not in weights:
         raise WorkbenchError(f"{weights.name}: the tensor 'token_embd.weight' is missing")
     rows = weights["token_embd.weight"].shape[0]
-    read.count("vocab_size", rows)
+    if read.count("vocab_size", rows) != rows:
+        raise read.fail("vocab_size", read.get("vocab_size"), f"{rows}, the embedding's rows")
     tokens = weights.metadata.get("tokenizer.ggml.tokens")
     if tokens is not None and len(tokens) != rows:
         raise WorkbenchError(
@@ -221,12 +222,13 @@ def _vocab(read: _Reader) -> int:
 
 def _rope_factors(read: _Reader, head_dim: int) -> tuple[float, ...] | None:
     """Divisors of the rotation angles: a tensor of its own, a linear scale, or both."""
-    kind = read.get("rope.scaling.type", "none")
+    kind = read.get("rope.scaling.type", "linear")  # what is not said is as in llama.cpp
     if kind not in ("none", "linear"):
         raise read.fail("rope.scaling.type", kind, "'none' or 'linear'")
     factors = np.ones(head_dim // 2)
     if kind == "linear":
-        factors *= read.positive("rope.scaling.factor", 1.0)
+        by_older_key = read.positive("rope.scale_linear", 1.0)
+        factors *= read.positive("rope.scaling.factor", by_older_key)
     tensor = read.weights.get("rope_freqs.weight")
     if tensor is not None:
         values = tensor.read()

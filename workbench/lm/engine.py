@@ -194,7 +194,7 @@ class Engine:
         WorkbenchError
             As of `Model.forward`.
         """
-        tokens = checked_tokens(tokens, self.config, cache)
+        tokens = checked_tokens(tokens, self.config, cache, EngineCache)
         if not last:  # asking how much memory is free takes a while
             nbytes = 4 * len(tokens) * self.config.vocab
             check_memory(nbytes, f"{self.model.weights.name}: logits of {len(tokens)} tokens")

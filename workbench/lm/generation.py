@@ -19,6 +19,7 @@ from jaxtyping import Float32
 
 from workbench.errors import WorkbenchError
 from workbench.lm.config import Config
+from workbench.lm.inputs import is_whole
 from workbench.lm.sampling import Sampler
 from workbench.lm.tokenizer import Tokenizer
 
@@ -158,8 +159,10 @@ def stream(
     sampler = sampler or Sampler()
     text = _Text(runner.tokenizer, _stops(stop))
     tokens = _tokens(runner.tokenizer, prompt)
-    if max_tokens < 1:
-        raise WorkbenchError(f"max_tokens is {max_tokens}, but must be at least 1")
+    if not is_whole(max_tokens) or max_tokens < 1:
+        raise WorkbenchError(
+            f"max_tokens is {max_tokens!r}, but must be a whole number, at least 1"
+        )
     if cache is None:
         cache = _cache(runner, len(tokens), max_tokens)
     ends = runner.tokenizer.ends if runner.tokenizer else frozenset()

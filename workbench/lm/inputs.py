@@ -1,4 +1,4 @@
-"""What every runner asks of the tokens it is given, with one wording for each refusal."""
+"""What is asked of tokens and counts, with one wording for each refusal."""
 
 import numpy as np
 from jaxtyping import Int32
@@ -7,15 +7,22 @@ from workbench.errors import WorkbenchError
 from workbench.lm.config import Config
 
 
-def checked_tokens(tokens, config: Config, cache) -> Int32[np.ndarray, " tokens"]:
+def is_whole(value: object) -> bool:
+    """An integer of Python or NumPy; not a truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def checked_tokens(tokens, config: Config, cache, kind: type) -> Int32[np.ndarray, " tokens"]:
     """Token ids as int32, ready to run after what `cache` has seen.
 
     Parameters
     ----------
     tokens : integer array or list (tokens,)
     config : Config
-    cache : Cache
-        Its `config`, `length` and `context` are read.
+    cache : object
+        Must be a `kind`, whose `config`, `length` and `context` are read.
+    kind : type
+        Of the caches that the runner makes.
 
     Raises
     ------
@@ -23,8 +30,13 @@ def checked_tokens(tokens, config: Config, cache) -> Int32[np.ndarray, " tokens"
         They are not whole numbers.
     WorkbenchError
         None at all, more than one axis, an id out of the vocabulary, more than the cache holds, or
-        a cache of another model.
+        a cache of another runner or model.
     """
+    if not isinstance(cache, kind):
+        raise WorkbenchError(
+            f"the cache is of the kind {type(cache).__name__}, but this runner takes the kind "
+            f"{kind.__name__}, which its new_cache() makes"
+        )
     array = np.asarray(tokens)
     if array.ndim != 1 or array.size == 0:
         raise WorkbenchError(

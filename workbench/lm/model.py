@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from copy import copy
 from functools import cached_property
+from inspect import signature
 from math import prod
 from typing import TYPE_CHECKING, Literal, final, get_args
 
@@ -130,8 +131,14 @@ class Model:
     def new_cache(self, context: int | None = None, **options) -> Cache:
         """Room for the keys and values of `context` tokens, by default the model's context.
 
-        `options` are those of `workbench.lm.cache.new_cache`.
+        `options` are those of `workbench.lm.cache.new_cache`; WorkbenchError for any other.
         """
+        allowed = [*signature(new_cache).parameters][2:]  # behind config and context
+        for name in options:
+            if name not in allowed:
+                raise WorkbenchError(
+                    f"a cache has no option {name!r}; there are {', '.join(allowed)}"
+                )
         return new_cache(self.config, context, **options)
 
     def with_tensors(self, replacements: Mapping[str, np.ndarray]) -> "Model":
@@ -184,22 +191,28 @@ class Model:
             finite, weights or logits that take more memory than there is, or numbers that outgrow
             float32.
         """
-        tokens = checked_tokens(tokens, self.config, cache)  # (n,)
+        tokens = checked_tokens(tokens, self.config, cache, Cache)  # (n,)
         rows = 1 if last else len(tokens)
         check_memory(4 * rows * self.config.vocab, f"{self.weights.name}: logits of {rows} tokens")
-        with np.errstate(all="ignore"):  # what outgrows float32 is refused at the end
-            x = self.tensors["token_embd.weight"][tokens]  # (n, width)
-            for layer in range(self.config.layers):
-                x = x + self._attention(layer, x, cache)  # (n, width)
-                x = x + self._feed_forward(layer, x)  # (n, width)
-            if last:
-                x = x[-1:]  # (1, width)
-            logits = self._logits(x)  # (n or 1, vocab)
-        if not np.isfinite(logits).all():
-            raise WorkbenchError(
-                f"{self.weights.name}: its numbers outgrow float32 on these tokens"
-            )
+        try:
+            with np.errstate(all="ignore"):  # what outgrows float32 is refused in words
+                logits = self._run(tokens, cache, last)  # (n or 1, vocab)
+        except BaseException:  # Ctrl-C, too
+            cache.undo()
+            raise
         cache.advance(len(tokens))
+        return logits
+
+    def _run(self, tokens, cache, last):
+        """Tokens (n,) through all layers: (n, vocab), or (1, vocab) for the last."""
+        x = self.tensors["token_embd.weight"][tokens]  # (n, width)
+        for layer in range(self.config.layers):
+            x = x + self._attention(layer, x, cache)  # (n, width)
+            x = x + self._feed_forward(layer, x)  # (n, width)
+        if last:
+            x = x[-1:]  # (1, width)
+        logits = self._logits(x)  # (n or 1, vocab)
+        self._check_finite(logits)
         return logits
 
     def _attention(self, layer, x, cache):
@@ -248,8 +261,15 @@ class Model:
     def _norm(self, name, x):
         """Each token divided by its root mean square, times a weight a channel. (n, channels)."""
         mean_square = np.mean(x * x, axis=1, keepdims=True)  # (n, 1)
+        self._check_finite(mean_square)  # divided by infinity, everything would be 0
         normal = x / np.sqrt(mean_square + np.float32(self.config.norm_eps))  # (n, channels)
         return normal * self.tensors[f"{name}.weight"]  # (n, channels)
+
+    def _check_finite(self, x):
+        if not np.isfinite(x).all():
+            raise WorkbenchError(
+                f"{self.weights.name}: its numbers outgrow float32 on these tokens"
+            )
 
 
 def silu(x: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:

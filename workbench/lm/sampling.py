@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from workbench.errors import WorkbenchError
+from workbench.lm.inputs import is_whole
 
 FEW = 1024  # tokens that nearly always hold what top-p wants
 
@@ -53,9 +54,9 @@ class Sampler:
     def __post_init__(self):
         for name, allowed, fits in (
             ("temperature", "0 (greedy) or more", 0 <= self.temperature < np.inf),
-            ("top_k", "0 (all) or more", self.top_k >= 0 and self.top_k == int(self.top_k)),
+            ("top_k", "a whole number, 0 (all) or more", is_whole(self.top_k) and self.top_k >= 0),
             ("top_p", "above 0 and at most 1 (all)", 0 < self.top_p <= 1),
-            ("seed", "0 or more", self.seed >= 0 and self.seed == int(self.seed)),
+            ("seed", "a whole number, 0 or more", is_whole(self.seed) and self.seed >= 0),
         ):
             if not fits:
                 raise WorkbenchError(f"{name} is {getattr(self, name)}, but must be {allowed}")
@@ -86,8 +87,11 @@ class Sampler:
         if self.temperature == 0:
             return int(np.argmax(logits))  # the first of equals
         ids = self._filtered(logits)
-        odds = logits[ids].astype(np.float64) / self.temperature
-        sums = np.cumsum(np.exp(odds - odds.max()))
+        odds = logits[ids].astype(np.float64)
+        odds -= odds.max()
+        with np.errstate(over="ignore"):  # so little temperature that only the highest has a chance
+            odds /= self.temperature
+        sums = np.cumsum(np.exp(odds))
         drawn = np.searchsorted(sums, rng.random() * sums[-1], side="right")
         return int(ids[min(drawn, len(ids) - 1)])
 

@@ -7,6 +7,7 @@ token are held against the token that really follows.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Float32, Float64
 
 from workbench.errors import WorkbenchError
 from workbench.lm.generation import Runner, generate
+from workbench.lm.inputs import is_whole
 
 WINDOW = 512
 CHUNK = 128  # tokens run at a time: with 49,152 tokens in the vocabulary, 25 MB of logits
@@ -123,12 +125,14 @@ def plan_windows(
             f"convention is {convention!r}, but must be {' or '.join(get_args(Convention))}"
         )
     least = 2 if convention == "all" else 3
-    if window < least:
-        raise WorkbenchError(f"window is {window}, but must be at least {least}")
+    if not is_whole(window) or window < least:
+        raise WorkbenchError(f"window is {window!r}, but must be a whole number, at least {least}")
     if stride is not None and convention != "all":
         raise WorkbenchError(f"stride does not go with the convention {convention!r}")
-    if stride is not None and not 1 <= stride < window:
-        raise WorkbenchError(f"stride is {stride}, but must be 1 to {window - 1}, below the window")
+    if stride is not None and not (is_whole(stride) and 1 <= stride < window):
+        raise WorkbenchError(
+            f"stride is {stride!r}, but must be a whole number, 1 to {window - 1}, below the window"
+        )
     plan: list[Window] = []
     for begin in range(0, tokens, stride or window):
         end = min(begin + window, tokens)
@@ -173,15 +177,16 @@ def perplexity(
         which the second half is scored (255 tokens of 512), the first token replaced by the
         beginning where the model wants one.
     cache : mapping, optional
-        Options of the runner's `new_cache`, such as ``{"store": "int8"}``.
+        Options of the runner's `new_cache`, such as ``{"store": "int8"}``; the context is that of
+        the windows.
     progress : callable (done, total, what), optional
         Called with tokens scored.
 
     Raises
     ------
     WorkbenchError
-        Too short a text, a window or stride out of range, ids out of the vocabulary, or logits
-        that are not finite.
+        Too short a text, a window or stride out of range, an option that the runner's caches do
+        not have, ids out of the vocabulary, or logits that are not finite.
     """
     ids = _ids(runner, text)
     window = _window(window, runner)
@@ -312,13 +317,15 @@ def _scored(
     cache_options: Mapping | None,
 ) -> Iterator[tuple[Float32[np.ndarray, "n vocab"], np.ndarray]]:
     """Logits of every scored position and the tokens that follow, a chunk at a time."""
+    options = _checked_options(runner, cache_options or {})
     replaced = convention == "llama-perplexity" and runner.tokenizer and runner.tokenizer.add_bos
     for window in plan:
         tokens = ids[window.begin : window.end].copy()
         if replaced:
             tokens[0] = runner.tokenizer.bos
         inputs, first = tokens[:-1], window.first - window.begin  # nothing follows the last
-        cache = runner.new_cache(context=len(inputs), **(cache_options or {}))
+        context = None if "window" in options else len(inputs)  # a ring with its own size
+        cache = runner.new_cache(context=context, **options)
         for begin in range(0, len(inputs), CHUNK):
             end = min(begin + CHUNK, len(inputs))
             from_ = max(first - 1, begin)  # the logits after token i tell of token i + 1
@@ -331,6 +338,19 @@ def _scored(
                         "NaN or infinity"
                     )
                 yield logits, tokens[from_ + 1 : end + 1]
+
+
+def _checked_options(runner: Runner, options: Mapping) -> Mapping:
+    """Options for `new_cache`, if the runner has them; the reference path sees for itself."""
+    known = signature(runner.new_cache).parameters
+    passed_on = any(each.kind is each.VAR_KEYWORD for each in known.values())
+    for name in options:
+        if name == "context":
+            raise WorkbenchError("cache has 'context', but that follows from the windows")
+        if not passed_on and name not in known:
+            names = ", ".join(each for each in known if each != "context") or "none"
+            raise WorkbenchError(f"cache has the option {name!r}, but this runner has {names}")
+    return options
 
 
 class _Reporter:
@@ -370,7 +390,7 @@ def _window(window: int | None, *runners: Runner) -> int:
     context = min(runner.config.context for runner in runners)
     if window is None:
         return min(WINDOW, context)
-    if window > context:
+    if is_whole(window) and window > context:  # what is no number is for `plan_windows`
         raise WorkbenchError(f"window is {window}, but the model's context is {context}")
     return window
 

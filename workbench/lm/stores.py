@@ -57,6 +57,14 @@ class Store(ABC):
     def read(self, layer: int, start: int, stop: int) -> Float32[np.ndarray, "heads n head_dim"]:
         """The vectors in slots start to stop - 1, with what storing them has lost."""
 
+    @abstractmethod
+    def saved(self, layer: int, start: int, stop: int) -> tuple[np.ndarray, ...]:
+        """A copy of what slots start to stop - 1 hold, as it is stored."""
+
+    @abstractmethod
+    def restore(self, layer: int, start: int, *saved: np.ndarray) -> None:
+        """Put back what `saved` returned, into the slots from `start` on."""
+
     @property
     @abstractmethod
     def nbytes(self) -> int:
@@ -88,6 +96,12 @@ class FloatStore(Store):
 
     def read(self, layer, start, stop):
         return self.data[layer, :, start:stop].astype(np.float32, copy=False)
+
+    def saved(self, layer, start, stop):
+        return (self.data[layer, :, start:stop].copy(),)
+
+    def restore(self, layer, start, data):
+        self.data[layer, :, start : start + data.shape[1]] = data
 
     @property
     def nbytes(self):
@@ -156,23 +170,29 @@ class CodeStore(Store):
         self.scales = np.zeros((layers, heads, tiles * TILE), np.float32)
 
     def write(self, layer, start, x):
-        codes, scales = self._encode(np.ascontiguousarray(x, np.float32))
-        self.scales[layer, :, start : start + len(x)] = scales.T
+        self.restore(layer, start, *self._encode(np.ascontiguousarray(x, np.float32)))
+
+    def restore(self, layer, start, codes, scales):
+        self.scales[layer, :, start : start + len(codes)] = scales.T
         data = self._by_token(layer)
-        byte, shift = self._places(np.arange(start, start + len(x)))
+        byte, shift = self._places(np.arange(start, start + len(codes)))
         for place in set(shift.tolist()):  # tokens of the same byte one after the other
             here = shift == place
             where = tuple(axis[here] for axis in byte)
             others = np.uint8(255 - (((1 << self.bits) - 1) << place))
             data[where] = data[where] & others | codes[here] << np.uint8(place)
 
-    def read(self, layer, start, stop):
+    def saved(self, layer, start, stop):
         byte, shift = self._places(np.arange(start, stop))
         mask = np.uint8((1 << self.bits) - 1)
         codes = self._by_token(layer)[byte] >> shift.astype(np.uint8)[:, None, None] & mask
+        return codes, self.scales[layer, :, start:stop].T.copy()
+
+    def read(self, layer, start, stop):
+        codes, scales = self.saved(layer, start, stop)
         x = codes[..., : self.head_dim].transpose(1, 0, 2).astype(np.float32, order="C")
         x -= self._zero
-        x *= self.scales[layer, :, start:stop, None]
+        x *= scales.T[:, :, None]
         return x
 
     @property

@@ -188,6 +188,11 @@ class _Source:
 def _sources(weights: Weights, config: Config) -> dict[str, _Source]:
     """Where every tensor of the model lies in the file, once all of them are as they must be."""
     fail = partial(_fail, weights.name)
+    if config.layers > len(weights):  # listing what they need could take all memory
+        raise WorkbenchError(
+            f"{weights.name}: its metadata speaks of {config.layers} layers, but it has only "
+            f"{len(weights)} tensors"
+        )
     required, optional = required_shapes(config), optional_shapes(config)
     sources = _fused(weights, config)
     known = {*required, *optional, "rope_freqs.weight"}

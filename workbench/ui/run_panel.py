@@ -224,10 +224,13 @@ class RunPanel(Panel):
         self.text, self.tokens = "", 0
         self.writing.show(words, "")
         runner, limit = self._opened(chosen, activation)
-        prompt = runner.tokenizer.encode(words)
+        if runner.tokenizer is None:
+            raise WorkbenchError("this model has no vocabulary, so it cannot read what you type")
         if chat:
             prompt = chat_prompt(runner.tokenizer, [{"role": "user", "content": words}])
             words += "\n\n"
+        else:
+            prompt = runner.tokenizer.encode(words)
         store = runner.new_cache(min(len(prompt) + most, runner.config.context), **options)
         pieces = stream(runner, prompt, most, sampler, cache=store)
         written = _Written(runner, store, words, len(prompt))

@@ -195,6 +195,8 @@ class TransformerPanel(Panel):
     def _work(self, run, weights, parts, technique, options, windows) -> None:
         if self._model is None or self._model[0] is not weights:
             model = open_language_model(weights)
+            if model.tokenizer is None:
+                raise WorkbenchError("this model has no vocabulary, so it cannot read a text")
             tokens = model.tokenizer.encode(self._text)
             self._model, self._measured = (weights, model, tokens), {}
             self._show()

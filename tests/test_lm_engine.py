@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.formats import Tensor, open_gguf, write_gguf
 from workbench.lm import make_random_model, open_language_model
 from workbench.lm.engine import CHUNK, Engine, EngineCache
+from workbench.lm.generation import generate
 from workbench.lm.packed_files import packed_path
 from workbench.lm.packing import pack_model
 from workbench.lm.scoring import perplexity
@@ -217,6 +218,17 @@ def test_refusals(made, tmp_path):
     with pytest.raises(WorkbenchError, match="can be cut to 0 to 0"):
         cache.truncate(1)
     assert cache.length == 0
+
+
+def test_caches_of_other_runners(made):
+    model = made("llama", "Q4_0")
+    engine = engine_of(model)
+    with pytest.raises(WorkbenchError, match="kind ContiguousCache, but .* kind EngineCache"):
+        generate(engine, [1], 2, cache=model.new_cache(8))
+    with pytest.raises(WorkbenchError, match="kind EngineCache, but .* takes the kind Cache"):
+        generate(model, [1], 2, cache=engine.new_cache(8))
+    with pytest.raises(WorkbenchError, match="has the option 'store', but this runner has none"):
+        perplexity(engine, [1, 2, 3], cache={"store": "int8"})
 
 
 def edited(model, name, change, out):

@@ -6,7 +6,14 @@ import pytest
 from vocabularies import write_tiny_model
 
 import workbench as wb
-from workbench.lm import Engine, Sampler, generate, open_language_model, perplexity
+from workbench.lm import (
+    Engine,
+    Sampler,
+    generate,
+    make_random_model,
+    open_language_model,
+    perplexity,
+)
 from workbench.lm.parts import CACHE, PARTS, READING
 from workbench.lm.texts import spread
 from workbench.models import catalog
@@ -130,6 +137,20 @@ def test_what_cannot_be_written_is_explained(path, prompt, chat, said):
     assert said in panel.problem.message + panel.job.problem.message
 
 
+@pytest.fixture
+def wordless(tmp_path):
+    """A model without a vocabulary."""
+    sizes = {"layers": 1, "width": 32, "ff": 32, "heads": 2, "vocab": 12, "quant": "F32"}
+    return str(make_random_model(tmp_path / "random.gguf", "llama", embedding="F32", **sizes))
+
+
+@pytest.mark.parametrize("chat", [False, True], ids=["text", "chat"])
+def test_without_a_vocabulary_nothing_can_be_written(wordless, chat):
+    panel = RunPanel(wordless, "Of", weights="reference", chat=chat)
+    run(panel)
+    assert "this model has no vocabulary" in panel.problem.message + panel.job.problem.message
+
+
 def test_the_gauge_says_how_full_the_cache_is():
     row = {"cache_tokens": 3, "cache_context": 12, "cache_bytes": 5_000_000}
     assert "width:25.0%" in gauge(row)
@@ -161,6 +182,12 @@ def test_each_combination_is_measured_once(path):
     assert [row["parts"] for row in panel.rows] == [(), ("norms",), ("embedding", "norms")]
     assert panel.numbers.value.count("<tr") == 1 + 3
     assert sum(len(trace.x) for trace in panel.chart.data) == 3
+
+
+def test_without_a_vocabulary_nothing_can_be_measured(wordless):
+    panel = TransformerPanel(wordless, TEXT, windows=1)
+    panel.wait(60)
+    assert "this model has no vocabulary" in panel.job.problem.message
 
 
 def test_attention_needs_the_cache(path):

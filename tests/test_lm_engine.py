@@ -223,9 +223,9 @@ def test_refusals(made, tmp_path):
 def test_caches_of_other_runners(made):
     model = made("llama", "Q4_0")
     engine = engine_of(model)
-    with pytest.raises(WorkbenchError, match="kind ContiguousCache, but .* kind EngineCache"):
+    with pytest.raises(WorkbenchError, match=r"kind ContiguousCache, but .* kind EngineCache"):
         generate(engine, [1], 2, cache=model.new_cache(8))
-    with pytest.raises(WorkbenchError, match="kind EngineCache, but .* takes the kind Cache"):
+    with pytest.raises(WorkbenchError, match=r"kind EngineCache, but .* takes the kind Cache"):
         generate(model, [1], 2, cache=engine.new_cache(8))
     with pytest.raises(WorkbenchError, match="has the option 'store', but this runner has none"):
         perplexity(engine, [1, 2, 3], cache={"store": "int8"})

@@ -4,9 +4,10 @@ Weights, `matrices` and the lists are those of decoder_products.py: four matrice
 Work is split between threads by rows, by tokens and by heads: results do not depend on their number.
 """
 
-# pythran export forward(float32[:,:] order(C), uint8[:], uint16[:], int16[:], float32[:], int64[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:], float32[:,:,:,:,:], float32[:,:,:,:], float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C) list, int16[:,:] order(C) list, int8[:,:] order(C) list, float32[:,:] order(C) list, float32[:,:] order(C) list, int32[:] list, int32[:,:] order(C) list, float32[:,:] order(C) list, int16[:,:] order(C), float32[:,:] order(C), int, int, float, int, int)
+# pythran export forward(float32[:,:] order(C), uint8[:], uint16[:], int16[:], float32[:], int64[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C), float32[:], float32[:,:,:,:,:], float32[:,:,:,:], int8[:,:,:,:,:], int8[:,:,:,:], float32[:,:,:], float32[:,:,:], float32[:,:] order(C), float32[:,:] order(C), float32[:,:] order(C) list, int16[:,:] order(C) list, int8[:,:] order(C) list, float32[:,:] order(C) list, float32[:,:] order(C) list, int32[:] list, int32[:,:] order(C) list, float32[:,:] order(C) list, int16[:,:] order(C), float32[:,:] order(C), int, int, float, int, int)
 
 from .decoder_attention import attend_head, remember
+from .decoder_attention_codes import attend_head_codes, remember_codes
 from .decoder_parts import gate, normalise
 from .decoder_products import product, round_input
 
@@ -25,6 +26,10 @@ def forward(
     output_norm,
     keys,
     values,
+    key_codes,
+    value_codes,
+    key_scales,
+    value_scales,
     cos,
     sin,
     x,
@@ -45,10 +50,12 @@ def forward(
 ):
     """Take hidden (tokens, width) from embeddings to what the last layer leaves; logits in y[4].
 
-    Sub-norms are (layers, ...), or (0, ...) where there are none. The head runs on as many of the last
+    Sub-norms are (layers, ...), or (0, ...) where there are none. Keys and values are either numbers
+    or codes with scales; the others have no blocks. The head runs on as many of the last
     tokens as y[4] has rows. x: the inputs of each product, before they are rounded.
     """
     tokens = hidden.shape[0]
+    codes = key_codes.shape[2] > 0
     # what each token needs by itself takes, for a single one, less time than waking a thread
     many = threads if tokens > 1 else 1
     for layer in range(attention_norms.shape[0]):
@@ -81,24 +88,45 @@ def forward(
         # omp parallel for num_threads(many)
         for k in range(many):
             a, b = tokens * k // many, tokens * (k + 1) // many
-            remember(y[0], cos, sin, keys, values, layer, position, heads, a, b)
+            if codes:
+                remember_codes(
+                    y[0],
+                    cos,
+                    sin,
+                    key_codes,
+                    value_codes,
+                    key_scales,
+                    value_scales,
+                    layer,
+                    position,
+                    heads,
+                    a,
+                    b,
+                )
+            else:
+                remember(y[0], cos, sin, keys, values, layer, position, heads, a, b)
         # omp parallel for num_threads(threads)
         for k in range(threads):
             for i in range(k, tokens * heads, threads):
-                t = i // heads
-                attend_head(
-                    y[0],
-                    keys,
-                    values,
-                    scores,
-                    x[1],
-                    layer,
-                    position + t + 1,
-                    heads,
-                    t,
-                    i % heads,
-                    k,
-                )
+                t, h, length = i // heads, i % heads, position + i // heads + 1
+                if codes:
+                    attend_head_codes(
+                        y[0],
+                        key_codes,
+                        value_codes,
+                        key_scales,
+                        value_scales,
+                        scores,
+                        x[1],
+                        layer,
+                        length,
+                        heads,
+                        t,
+                        h,
+                        k,
+                    )
+                else:
+                    attend_head(y[0], keys, values, scores, x[1], layer, length, heads, t, h, k)
         # omp parallel for num_threads(many)
         for k in range(many):
             a, b = tokens * k // many, tokens * (k + 1) // many

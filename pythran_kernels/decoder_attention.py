@@ -13,20 +13,17 @@ from .decoder_parts import exponential
 
 
 def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
-    """Rotate the queries of tokens first to last - 1 in place; store their keys and values.
+    """Turn the queries and keys of tokens first to last - 1 in place; store keys and values.
 
-    qkv (tokens, at least (heads + 2 kv_heads) * head_dim). cos, sin (tokens, head_dim / 2). Element i of
-    a head turns with element i + head_dim / 2. Token t goes to position + t.
+    qkv (tokens, at least (heads + 2 kv_heads) * head_dim). Token t goes to position + t.
     """
     kv_heads = keys.shape[1]
     dim = values.shape[3]
     lanes = keys.shape[4]
-    half = dim // 2
+    rotate(qkv, cos, sin, heads, kv_heads, dim, first, last)
     assert layer >= 0
     assert position >= 0
-    scale = np.float32(np.float32(1) / np.sqrt(np.float32(dim)))
     for t in range(first, last):
-        # without these, every index would be looked at, and nothing vectorized
         place = position + t
         assert t >= 0
         assert place >= 0
@@ -34,30 +31,38 @@ def remember(qkv, cos, sin, keys, values, layer, position, heads, first, last):
         lane = place % lanes
         assert block >= 0
         assert lane >= 0
-        for h in range(heads):
-            start = h * dim
-            other = start + half
-            assert start >= 0
-            assert other >= 0
-            for i in range(half):
-                a = qkv[t, start + i] * scale
-                b = qkv[t, other + i] * scale
-                qkv[t, start + i] = a * cos[t, i] - b * sin[t, i]
-                qkv[t, other + i] = a * sin[t, i] + b * cos[t, i]
         for h in range(kv_heads):
             start = (heads + h) * dim
-            other = start + half
             assert start >= 0
-            assert other >= 0
-            for i in range(half):
-                a = qkv[t, start + i]
-                b = qkv[t, other + i]
-                keys[layer, h, block, i, lane] = a * cos[t, i] - b * sin[t, i]
-                keys[layer, h, block, half + i, lane] = a * sin[t, i] + b * cos[t, i]
+            for i in range(dim):
+                keys[layer, h, block, i, lane] = qkv[t, start + i]
             start = (heads + kv_heads + h) * dim
             assert start >= 0
             for i in range(dim):
                 values[layer, h, place, i] = qkv[t, start + i]
+
+
+def rotate(qkv, cos, sin, heads, kv_heads, dim, first, last):
+    """Turn queries, divided by the root of dim, and keys of tokens first to last - 1 in place.
+
+    cos, sin (tokens, head_dim / 2). Element i of a head turns with element i + head_dim / 2.
+    """
+    half = dim // 2
+    scale = np.float32(np.float32(1) / np.sqrt(np.float32(dim)))
+    for t in range(first, last):
+        # without these, every index would be looked at, and nothing vectorized
+        assert t >= 0
+        for h in range(heads + kv_heads):
+            start = h * dim
+            other = start + half
+            assert start >= 0
+            assert other >= 0
+            factor = scale if h < heads else np.float32(1)
+            for i in range(half):
+                a = qkv[t, start + i] * factor
+                b = qkv[t, other + i] * factor
+                qkv[t, start + i] = a * cos[t, i] - b * sin[t, i]
+                qkv[t, other + i] = a * sin[t, i] + b * cos[t, i]
 
 
 def attend(qkv, keys, values, scores, y, layer, length, heads, t, scratch):
@@ -105,22 +110,8 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, head, scr
                     + h * keys[layer, kv, block, j + 7, i]
                 )
         at += lanes
-    # softmax, not yet divided by its sum; beyond the last position, weights of 0
-    peak = scores[scratch, 0]
-    for i in range(length):
-        peak = max(peak, scores[scratch, i])
-    for i in range(length):
-        scores[scratch, i] = exponential(scores[scratch, i] - peak)
+    inverse = softmax(scores, scratch, length)
     padded = length + -length % 8
-    for i in range(length, padded):
-        scores[scratch, i] = 0
-    a = b = c = d = np.float32(0)
-    for i in range(0, padded, 4):
-        a += scores[scratch, i]
-        b += scores[scratch, i + 1]
-        c += scores[scratch, i + 2]
-        d += scores[scratch, i + 3]
-    inverse = np.float32(np.float32(1) / ((a + b) + (c + d)))
     # the mean of the values
     for j in range(dim):
         y[t, start + j] = 0
@@ -144,3 +135,26 @@ def attend_head(qkv, keys, values, scores, y, layer, length, heads, t, head, scr
                 + g * values[layer, kv, i + 6, j]
                 + h * values[layer, kv, i + 7, j]
             )
+
+
+def softmax(scores, scratch, length):
+    """Make weights of scores[scratch, :length], not yet divided by their sum; returns 1 / the sum.
+
+    Beyond the last position, weights of 0 up to a multiple of eight.
+    """
+    assert scratch >= 0
+    peak = scores[scratch, 0]
+    for i in range(length):
+        peak = max(peak, scores[scratch, i])
+    for i in range(length):
+        scores[scratch, i] = exponential(scores[scratch, i] - peak)
+    padded = length + -length % 8
+    for i in range(length, padded):
+        scores[scratch, i] = 0
+    a = b = c = d = np.float32(0)
+    for i in range(0, padded, 4):
+        a += scores[scratch, i]
+        b += scores[scratch, i + 1]
+        c += scores[scratch, i + 2]
+        d += scores[scratch, i + 3]
+    return np.float32(np.float32(1) / ((a + b) + (c + d)))

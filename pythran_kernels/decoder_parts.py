@@ -11,7 +11,10 @@ import numpy as np
 
 
 def normalise(x, weight, eps, y, first, last):
-    """Write y = x / sqrt(mean(x^2) + eps) * weight for the tokens first to last - 1; y may be x."""
+    """Write y = x / sqrt(mean(x^2) + eps) * weight for the tokens first to last - 1; y may be x.
+
+    NaN where the mean is not finite: 1 / its root would be 0, and hide that numbers outgrew float32.
+    """
     cols = weight.shape[0]
     for t in range(first, last):
         # eight sums, since one would wait for itself
@@ -30,6 +33,8 @@ def normalise(x, weight, eps, y, first, last):
             a += x[t, j] * x[t, j]
         mean = np.float32(((a + b) + (c + d) + ((e + f) + (g + h))) / np.float32(cols))
         scale = np.float32(np.float32(1) / np.sqrt(mean + np.float32(eps)))
+        if mean - mean != np.float32(0):
+            scale = np.float32(np.nan)
         for j in range(cols):
             y[t, j] = x[t, j] * scale * weight[j]
 

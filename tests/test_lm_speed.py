@@ -28,6 +28,7 @@ def test_rows(path):
         path,
         (1, 2),
         weights=("planar", "base3"),
+        store="f32",
         prompt=5,
         tokens=4,
         seconds=0.05,

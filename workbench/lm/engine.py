@@ -13,7 +13,7 @@ the whole token where the weights are ternary. The result does not depend on the
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final, get_args
 
 import numpy as np
 from jaxtyping import Float32
@@ -35,6 +35,8 @@ from workbench.ternary.packing import aligned_bytes
 if TYPE_CHECKING:
     from workbench.lm.tokenizer import Tokenizer
 
+Store = Literal["f32", "int8"]
+
 CHUNK = 128  # tokens in a call: enough to keep every kernel busy, and little memory for its results
 ROOM = 6144  # numbers of 16 bits that a thread unpacks into, see pythran_kernels/int4_tiles.py
 SPREAD = 32  # times that int4_rows.py writes a number of the input into it
@@ -46,53 +48,83 @@ NORMS = ("attn_norm", "attn_sub_norm", "ffn_norm", "ffn_sub_norm")
 
 @final
 class EngineCache:
-    """Keys and values of the tokens seen, in float32, as the kernels read them.
+    """Keys and values of the tokens seen, as the kernels read them.
 
     Parameters
     ----------
     config : Config
     context : int
         Tokens that there is room for.
+    store : {"f32", "int8"}
+        Numbers as they are, or 8 bits of each and a float32 scale (the largest magnitude / 127)
+        for each key and each value of a head.
 
     Attributes
     ----------
     length : int
         Tokens seen.
+    numbers, codes, scales : pairs of arrays
+        Of keys, (layers, kv_heads, blocks, head_dim up to a multiple of 8, 64), and of values,
+        (layers, kv_heads, positions, head_dim): float32 numbers; or int8 codes with float32 scales
+        (layers, kv_heads, positions). What the store does not use has no blocks.
     """
 
-    def __init__(self, config: Config, context: int):
+    def __init__(self, config: Config, context: int, store: Store = "f32"):
         if context < 1:
             raise WorkbenchError(f"context={context} is not allowed: it is a number from 1 up")
+        if store not in get_args(Store):
+            raise WorkbenchError(
+                f"store={store!r} is not allowed: the fast path has {', '.join(get_args(Store))}"
+            )
         self.config = config
         self.context = context
+        self.store = store
         self.length = 0
         blocks = -(-context // LANES)
-        heads = config.layers, config.kv_heads
-        depth = config.head_dim + -config.head_dim % 8
-        shapes = (*heads, blocks, depth, LANES), (*heads, blocks * LANES, config.head_dim)
-        check_memory(8 * int(np.prod(shapes[1])), f"a cache of {context} tokens")
+        check_memory(blocks * LANES * self.bytes_per_token, f"a cache of {context} tokens")
         # all numbers must be finite: those behind the last token are multiplied by zero
-        self.keys, self.values = (np.zeros(shape, np.float32) for shape in shapes)
+        self.numbers = self._zeros(blocks if store == "f32" else 0, np.float32)
+        self.codes = self._zeros(blocks if store == "int8" else 0, np.int8)
+        heads = config.layers, config.kv_heads
+        slots = blocks * LANES if store == "int8" else 0
+        self.scales = tuple(np.zeros((*heads, slots), np.float32) for _ in "kv")
         self.cos, self.sin = rope.tables(
             np.arange(context), config.head_dim, config.rope_base, config.rope_factors
         )
 
+    def _zeros(self, blocks, dtype):
+        heads = self.config.layers, self.config.kv_heads
+        dims = self.config.head_dim
+        keys = np.zeros((*heads, blocks, _filled(dims), LANES), dtype)
+        return keys, np.zeros((*heads, blocks * LANES, dims), dtype)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the kernel gets."""
+        return (*self.numbers, *self.codes, *self.scales)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the keys and values, filled or not."""
-        return self.keys.nbytes + self.values.nbytes
+        return sum(array.nbytes for array in self.arrays)
 
     @property
     def bytes_per_token(self) -> int:
         """Bytes that a token takes, over all layers."""
-        return 8 * self.config.layers * self.config.kv_heads * self.config.head_dim
+        dims = self.config.head_dim
+        numbers = _filled(dims) + dims  # of a key and a value
+        vectors = 4 * numbers if self.store == "f32" else numbers + 2 * 4
+        return self.config.layers * self.config.kv_heads * vectors
 
     def forget(self, position: int, n: int) -> None:
         """Clear n places: what lies behind the last token must be finite."""
         first, last = position // LANES, (position + n - 1) // LANES
-        self.keys[:, :, first : last + 1][..., (position % LANES) :] = 0
-        self.keys[:, :, first + 1 : last + 1] = 0
-        self.values[:, :, position : position + n] = 0
+        for keys, values in (self.numbers, self.codes):
+            keys[:, :, first : last + 1][..., (position % LANES) :] = 0
+            keys[:, :, first + 1 : last + 1] = 0
+            values[:, :, position : position + n] = 0
+        for scales in self.scales:
+            scales[:, :, position : position + n] = 0
 
     def advance(self, n: int) -> None:
         """Count n tokens that have gone through all layers."""
@@ -106,6 +138,11 @@ class EngineCache:
                 f"cut to 0 to {self.length}"
             )
         self.length = length
+
+
+def _filled(dims: int) -> int:
+    """Up to a multiple of eight."""
+    return dims + -dims % 8
 
 
 @final
@@ -170,9 +207,9 @@ class Engine:
         """Bytes of weights that a step reads; the keys and values seen come on top."""
         return self.packed.nbytes
 
-    def new_cache(self, context: int | None = None) -> EngineCache:
+    def new_cache(self, context: int | None = None, store: Store = "f32") -> EngineCache:
         """Room for the keys and values of `context` tokens, by default the model's context."""
-        return EngineCache(self.config, self.config.context if context is None else context)
+        return EngineCache(self.config, self.config.context if context is None else context, store)
 
     def forward(
         self, tokens: np.ndarray, cache: EngineCache, last: bool = False
@@ -198,22 +235,31 @@ class Engine:
         if not last:  # asking how much memory is free takes a while
             nbytes = 4 * len(tokens) * self.config.vocab
             check_memory(nbytes, f"{self.model.weights.name}: logits of {len(tokens)} tokens")
-        logits, position = [], cache.length
-        for start in range(0, len(tokens), CHUNK):
-            chunk = tokens[start : start + CHUNK]
-            outputs = len(chunk)
-            if last:  # a chunk in the middle needs none, but one costs little
-                outputs = 1
-            result = self._run(chunk, cache, position + start, outputs)
-            if not last or start + CHUNK >= len(tokens):
-                logits.append(result)
-        if not all(np.isfinite(part).all() for part in logits):
+        position = cache.length
+        try:
+            logits = self._chunks(tokens, cache, last)
+            if not all(np.isfinite(part).all() for part in logits):
+                raise WorkbenchError(
+                    f"{self.model.weights.name}: its numbers outgrow float32 on these tokens"
+                )
+        except BaseException:  # Ctrl-C too
             cache.forget(position, len(tokens))
-            raise WorkbenchError(
-                f"{self.model.weights.name}: its numbers outgrow float32 on these tokens"
-            )
+            raise
         cache.advance(len(tokens))
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
+
+    def _chunks(self, tokens, cache, last):
+        """The logits that are asked for, as a list of arrays."""
+        logits = []
+        for start in range(0, len(tokens), CHUNK):
+            chunk = tokens[start : start + CHUNK]
+            outputs = (
+                1 if last else len(chunk)
+            )  # a chunk in the middle needs none: one costs little
+            result = self._run(chunk, cache, cache.length + start, outputs)
+            if not last or start + CHUNK >= len(tokens):
+                logits.append(result)
+        return logits
 
     def _run(self, tokens, cache, position, outputs):
         """One call of the kernel. (n,) to (outputs, vocab)."""
@@ -222,7 +268,7 @@ class Engine:
         kernels.load("decoder").forward(
             weights.embedded(tokens),
             *weights.arrays,
-            *(cache.keys, cache.values, cache.cos[seen], cache.sin[seen]),
+            *(*cache.arrays, cache.cos[seen], cache.sin[seen]),
             *scratch.arrays,
             *(position, self.config.heads, self.config.norm_eps),
             *(int(self.config.activation == "relu2"), self.threads),

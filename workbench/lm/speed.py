@@ -13,7 +13,7 @@ import numpy as np
 
 from workbench import kernels
 from workbench.errors import WorkbenchError
-from workbench.lm.engine import Engine
+from workbench.lm.engine import Engine, Store
 from workbench.lm.model import Model, open_language_model
 from workbench.lm.packing import Form
 from workbench.measure import machine, peers
@@ -27,13 +27,13 @@ LEAST_ROUNDS = 3
 class _Racer:
     """One runner at one number of threads, and what was measured of it: seconds a token.
 
-    nbytes: of its weights. width: bytes of a number in its cache.
+    nbytes: of its weights. cached: bytes of a token in its cache.
     """
 
     name: str
     threads: int
     nbytes: int
-    width: int
+    cached: int
     prefill: Callable[[np.ndarray], None]
     decode: Callable[[int], None]
     prefill_s: list[float] = field(default_factory=list)
@@ -45,6 +45,7 @@ def bench_decode(
     threads: Iterable[int] = (1,),
     *,
     weights: Iterable[Form] = ("file",),
+    store: Store = "f32",
     prompt: int = 128,
     tokens: int = 32,
     seconds: float = 10.0,
@@ -62,6 +63,8 @@ def bench_decode(
     threads : iterable of int
     weights : iterable of {"file", "planar", "base3", "int8", "int4"}
         Forms of the fast path to race.
+    store : {"f32", "int8"}
+        Of its keys and values; llama.cpp keeps float16.
     prompt, tokens : int
     seconds : float
         For all turns, but each runner gets at least three.
@@ -102,7 +105,7 @@ def bench_decode(
         )
     racers = []
     for count in threads:
-        racers += [_ours(model, form, count, context) for form in weights]
+        racers += [_ours(model, form, count, context, store) for form in weights]
         if peers_too and peers.available():
             racers.append(_llama(model, count, context))
     ids = np.random.default_rng(0).integers(0, model.config.vocab, context).astype(np.int32)
@@ -115,12 +118,11 @@ def bench_decode(
         racer.threads: machine.read_gb_s(machine.memory_buffer_bytes(), racer.threads, 0.5)
         for racer in racers
     }
-    numbers = 2 * model.config.layers * model.config.kv_heads * model.config.head_dim
-    seen = (prompt + tokens / 2) * numbers
+    seen = prompt + tokens / 2
     rows = []
     for racer in racers:
         peer = next((r for r in racers if (r.name, r.threads) == (PEER, racer.threads)), None)
-        nbytes = int(racer.nbytes + seen * racer.width)
+        nbytes = int(racer.nbytes + seen * racer.cached)
         gb_s = nbytes / statistics.median(racer.decode_s) / 1e9
         read_gb_s = reading[racer.threads, racer.nbytes]
         rows.append(
@@ -182,9 +184,9 @@ def _ratios(name, theirs, ours):
     return {name: statistics.median(pairs), f"{name}_min": min(pairs), f"{name}_max": max(pairs)}
 
 
-def _ours(model, form, threads, context):
+def _ours(model, form, threads, context, store):
     engine = Engine(model, form, threads)
-    caches = [engine.new_cache(context)]
+    caches = [engine.new_cache(context, store)]
 
     def prefill(ids):
         caches[0].truncate(0)
@@ -193,8 +195,9 @@ def _ours(model, form, threads, context):
     def decode(token):
         engine.forward([token], caches[0], last=True)
 
-    width = caches[0].keys.itemsize
-    return _Racer(f"workbench {form}", threads, engine.bytes_per_token, width, prefill, decode)
+    cached = caches[0].bytes_per_token
+    name = f"workbench {form}" if store == "f32" else f"workbench {form}, {store} cache"
+    return _Racer(name, threads, engine.bytes_per_token, cached, prefill, decode)
 
 
 def _llama(model, threads, context):
@@ -229,8 +232,9 @@ def _llama(model, threads, context):
     stored = model.weights
     skipped = () if model.config.tied else ("token_embd.weight",)
     nbytes = sum(tensor.nbytes for name, tensor in stored.items() if name not in skipped)
-    width = 2  # its keys and values are float16
-    racer = _Racer(PEER, threads, nbytes, width, prefill, lambda token: decode([token]))
+    config = model.config  # keys and values are float16
+    cached = 2 * 2 * config.layers * config.kv_heads * config.head_dim
+    racer = _Racer(PEER, threads, nbytes, cached, prefill, lambda token: decode([token]))
     weakref.finalize(racer, llama_cpp.llama_model_free, loaded)
     weakref.finalize(racer, llama_cpp.llama_free, running)  # runs first: the last one made
     return racer

@@ -19,7 +19,7 @@ MOST_ROWS = 8192  # whose 16-bit sums for 32 tokens, half a megabyte, are kept a
 LANES = 32  # tokens of a vector; 64 bytes of sums
 SPARE = 32  # entries (64 bytes) between the tables of two threads
 LARGEST_WHOLE = 10  # 3^10 patterns are the last that an index of 16 bits numbers
-VECTORS_FROM = 2  # tokens from which 32 at a time, most of them idle, take less time (measured)
+VECTORS_FROM = 3  # tokens from which 32 at a time, most of them idle, take less time (measured)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from jaxtyping import Int8
 from workbench import ternary
 from workbench.errors import WorkbenchError
 from workbench.lookup import literal, patterns
-from workbench.lookup.product import LANES, SLOTS, WholeTables
+from workbench.lookup.product import LANES, SLOTS, VECTORS_FROM, WholeTables
 from workbench.lookup.tiers import ENTRY_BYTES, TieredTables
 from workbench.lookup.tuning import (
     DOCUMENT_CYCLES,
@@ -188,7 +188,7 @@ def _contestants(codes, tokens, groups, symmetry, tiers, textbook):
         layout: (partial(ternary.pack, codes, layout), _packed, other) for layout in (PLANAR, BASE3)
     }
     for g in groups:
-        lanes = LANES if tokens > 1 else 1
+        lanes = LANES if tokens >= VECTORS_FROM else 1
         fact = {"kind": "whole", "g": g, "table_bytes": SLOTS * 3**g * ENTRY_BYTES * lanes}
         made[f"tables, g={g}"] = (partial(WholeTables.of, codes, g), WholeTables.bind, fact)
         if symmetry and tokens == 1:
@@ -227,7 +227,7 @@ def _row(name, lap, fact, codes, tokens, threads, copies):
     lookups = rows * -(-cols // fact["g"]) * tokens if fact["g"] else 0
     groups = -(-cols // fact["g"]) if fact["g"] else 0
     turns = groups * tokens / (SLOTS if fact["kind"] != "tiers" else 1)
-    if fact["kind"] == "whole" and tokens > 1:
+    if fact["kind"] == "whole" and tokens >= VECTORS_FROM:
         turns /= LANES
     moved = fact["nbytes"] + tokens * (cols + 4 * rows)
     moved += int(turns * fact["table_bytes"]) + ENTRY_BYTES * lookups

@@ -359,10 +359,14 @@ def worth(
             hovertemplate="%{customdata}: %{x:.3g} bits a weight, %{y:.4g} µs<extra></extra>",
         )
     figure.update_xaxes(title="bits a weight")
-    figure.update_yaxes(title="microseconds a product", type="log", dtick=1)
+    times = [row["median_s"] for row in rows] or [1.0]
+    if max(times) > 10 * min(times):
+        figure.update_yaxes(title="microseconds a product", type="log", dtick=1)
+    else:  # within a decade a logarithmic axis has no readable marks
+        figure.update_yaxes(title="microseconds a product", rangemode="tozero")
     if not rows:
         figure.update_xaxes(range=[1, 5])
-        figure.update_yaxes(range=[0, 4])
+        figure.update_yaxes(range=[0, 100])
     return _finish(figure, title, 420, theme).update_layout(showlegend=True)
 
 

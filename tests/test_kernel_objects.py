@@ -62,3 +62,24 @@ def test_no_sum_is_kept_in_memory(name, native):
         if len(loop) < 100 and any("vpdpbusd" in line and "zmm" in line for line in loop):
             stores = [line for line in loop if re.search(r"vmov\S+\s+%zmm\d+,.*\(", line)]
             assert not stores, "\n".join(loop)
+
+
+def test_a_lookup_of_32_tokens_is_one_addition_from_memory(native):
+    """Nothing is compared or computed beside: eight additions of entries and one of the sums."""
+    body = max(
+        (loop for loop in loops("lut_tokens") if len(loop) < 100),
+        key=lambda loop: sum("vpaddw" in line and "zmm" in line for line in loop),
+    )
+    additions = [line for line in body if "vpaddw" in line and "zmm" in line]
+    assert len(additions) == 8, "\n".join(body)
+    assert len(body) < 60, "\n".join(body)
+
+
+def test_a_lookup_of_one_token_is_two_loads_and_an_addition(native):
+    reads = re.compile(r"movswl .*\(%r\w+,%r\w+,8\)")
+    body = max(
+        (loop for loop in loops("lut_vector") if len(loop) < 100),
+        key=lambda loop: sum(bool(reads.search(line)) for line in loop),
+    )
+    assert sum(bool(reads.search(line)) for line in body) == 8, "\n".join(body)
+    assert len(body) < 45, "\n".join(body)

@@ -457,6 +457,19 @@ FILES = {
     "heads": ({"metadata": {"bitnet.attention.head_count": 6}}, "6, but must be a divisor of the"),
     "key heads": ({"metadata": {"bitnet.attention.head_count_kv": 3}}, "a divisor of the 4 query"),
     "odd heads": ({"metadata": {"bitnet.attention.key_length": 63}}, "63, but must be such that"),
+    "endless heads": (
+        {
+            "metadata": {
+                "bitnet.attention.key_length": 2_000_000_000,
+                "bitnet.rope.scaling.factor": 2.0,
+            }
+        },
+        "key_length' is 2000000000, but must be what matrices of at most 512 columns can hold",
+    ),
+    "endless width": (
+        {"metadata": {"bitnet.embedding_length": 2_000_000_000, "bitnet.rope.scaling.factor": 2.0}},
+        "embedding_length' is 2000000000, but must be what matrices of at most 512",
+    ),
     "half rotated": ({"metadata": {"bitnet.rope.dimension_count": 32}}, "32, but must be 64"),
     "experts": ({"metadata": {"bitnet.expert_count": 8}}, "8, but must be 0"),
     "both ways": ({"metadata": {"bitnet.attention.causal": False}}, "False, but must be true"),

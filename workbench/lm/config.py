@@ -194,6 +194,12 @@ def _head_dim(read: _Reader, width: int, heads: int) -> int:
     if named is None and width % heads:
         raise read.fail("attention.head_count", heads, f"a divisor of the width {width}")
     head_dim = width // heads if named is None else read.count("attention.key_length")
+    longest = max((n for tensor in read.weights.values() for n in tensor.shape), default=0)
+    if heads * head_dim > longest:  # before anything of that length is made
+        name = "attention.key_length" if named is not None else "embedding_length"
+        raise read.fail(
+            name, read.get(name), f"what matrices of at most {longest} columns can hold"
+        )
     if head_dim % 2:
         name = "attention.head_count" if named is None else "attention.key_length"
         raise read.fail(name, read.get(name), f"such that heads are even, not {head_dim} long")

@@ -116,7 +116,12 @@ class LookupSteps(ipywidgets.VBox):
         self.picture.add_class("wb-numbers")
         self.play = ipywidgets.Play(min=0, max=1, interval=INTERVAL_MS, show_repeat=False)
         self.slider = ipywidgets.IntSlider(
-            min=0, max=1, description="step", style=STYLE, layout={"width": "auto", "flex": "1"}
+            min=0,
+            max=1,
+            description="step",
+            readout=False,
+            style=STYLE,
+            layout={"width": "auto", "flex": "1"},
         )
         line = ipywidgets.HBox([self.play, self.slider])
         super().__init__([line, self.picture])

@@ -177,8 +177,7 @@ def perplexity(
         which the second half is scored (255 tokens of 512), the first token replaced by the
         beginning where the model wants one.
     cache : mapping, optional
-        Options of the runner's `new_cache`, such as ``{"store": "int8"}``; the context is that of
-        the windows.
+        Options of the runner's `new_cache` but the context, such as ``{"store": "int8"}``.
     progress : callable (done, total, what), optional
         Called with tokens scored.
 

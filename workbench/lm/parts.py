@@ -127,7 +127,8 @@ def switched(
         changed = changed.with_tensors(norms)
     found = perplexity(changed, text, window=window, cache=options, progress=progress)
     tokens = found.window
-    nbytes[CACHE] = tokens * changed.new_cache(tokens, **options).bytes_per_token
+    room = None if "window" in options else tokens  # a ring may have its own
+    nbytes[CACHE] = tokens * changed.new_cache(room, **options).bytes_per_token
     return Switched(
         tuple(part for part in PARTS if part in parts), found, nbytes, tokens, changed, replaced
     )

@@ -15,6 +15,10 @@ from workbench.cli.arguments import (
 )
 from workbench.cli.output import AsJson, show, step_progress
 
+LOOKUP_HIDDEN = (
+    *("kind", "g", "copies", "min_s", "max_s", "ratio_min", "ratio_max"),
+    *("lookups", "ns_a_lookup", "table_bytes", "hits", "bytes_moved"),
+)
 HIDDEN = ("min_s", "max_s", "nbytes", "machine")  # in JSON, but too much for a table
 
 app = typer.Typer(help="Races against named peers, and what loading takes.", no_args_is_help=True)
@@ -218,4 +222,4 @@ def lookups(
             seconds=seconds,
             progress=progress,
         )
-    show(rows, as_json, hide=("min_s", "max_s", "ratio_min", "ratio_max", "hits", "bytes_moved"))
+    show(rows, as_json, hide=LOOKUP_HIDDEN)

@@ -25,23 +25,24 @@ def matmul(data, x, total, y, threads):
 def span(data, x, total, y, first, last):
     """All tokens times the rows 5 * first to 5 * last - 1."""
     cols = data.shape[0] // (y.shape[1] // 5)
-    # two long stretches at once: the processor fetches each of them ahead
     part = (last - first) // 2
-    for g in range(first, first + part):
+    # two long stretches at once: the processor fetches each of them ahead; rows of 6 KB are long
+    apart, stride = (part, 1) if cols < 6144 else (1, 2)
+    for g in range(first, first + part * stride, stride):
         for t in range(x.shape[0]):
-            ten_rows(data, x, total[t], y, g, part, t, cols)
+            ten_rows(data, x, total[t], y, g, apart, t, cols)
     if first + 2 * part < last:
         for t in range(x.shape[0]):
             five_rows(data, x, total[t], y, last - 1, t, cols)
 
 
-def ten_rows(data, x, total, y, g, part, t, cols):
-    """Token t times the five rows 5g to 5g + 4, and those 5 part further on."""
+def ten_rows(data, x, total, y, g, apart, t, cols):
+    """Token t times the five rows 5g to 5g + 4, and those 5 * apart further on."""
     a = g * cols
     assert a >= 0
-    assert part >= 0
+    assert apart >= 0
     assert cols >= 0
-    b = a + part * cols
+    b = a + apart * cols
     assert b >= 0
     a0 = a1 = a2 = a3 = a4 = a5 = np.int32(0)
     b0 = b1 = b2 = b3 = b4 = b5 = np.int32(0)
@@ -73,7 +74,7 @@ def ten_rows(data, x, total, y, g, part, t, cols):
         b4 += xj * np.int16(v4)
         b5 += xj * np.int16(v5)
     write(y, t, 5 * g, total, a0, a1, a2, a3, a4, a5)
-    write(y, t, 5 * (g + part), total, b0, b1, b2, b3, b4, b5)
+    write(y, t, 5 * (g + apart), total, b0, b1, b2, b3, b4, b5)
 
 
 def five_rows(data, x, total, y, g, t, cols):

@@ -232,3 +232,10 @@ def test_twins_are_measured_and_written_from(path):
     assert set(panel.texts) == {TRAINED, TWIN, "twin, uniform bits=2"}
     panel.prompt = ""
     assert "the prompt is empty" in panel.problem.message
+
+
+def test_twins_without_a_vocabulary_cannot_be_measured(wordless):
+    panel = TwinsPanel(wordless, wordless, TEXT, windows=1)
+    panel.run()
+    panel.wait(60)
+    assert "has no vocabulary" in panel.job.problem.message

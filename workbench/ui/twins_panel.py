@@ -183,6 +183,8 @@ class TwinsPanel(Panel):
     def _measure(self, run, name: str, model: Model, replaced=()) -> None:
         if name not in self._measured:
             run.progress(0, 1, f"perplexity: {name}")
+            if model.tokenizer is None:
+                raise WorkbenchError(f"{name} has no vocabulary, so it cannot read a text")
             length = min(LENGTH, model.config.context)
             tokens = spread(model.tokenizer.encode(self._text), self._windows, length)
             score = perplexity(model, tokens, window=length, progress=run.progress)

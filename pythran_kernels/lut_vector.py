@@ -5,11 +5,18 @@ activations by a pattern's balanced-ternary number, and grows by block adds: wit
 last i trits, those of the last i + 1 are [T - x, T, T + x], one addition an entry. Four tables are
 then woven into one: entry n of the j-th lies at 4 n + j, which a processor reads at 8 n + 2 j bytes
 from one address, with nothing to compute.
+
+Beyond the second cache every page of indices begins with a wait, for which the loop over the rows
+is too long to look past. So it goes block by block, and first reads an index here and there in all
+pages of the block: they then wait at the same time.
 """
 
 # pythran export matmul(uint8[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
 # pythran export matmul(uint16[:], int16[:,:] order(C), int16[:,:] order(C), int32[:,:] order(C), int, int, int)
 import numpy as np
+
+BLOCK = 2048  # rows whose indices are first touched: 4 or 8 pages of 4 KB
+APART = 1024  # indices from one that is touched to the next: 4 or 2 a page
 
 
 def matmul(q, x, table, y, g, size, threads):
@@ -47,17 +54,25 @@ def span(q, x, front, back, grown, y, g, size, token, first, last):
         for j in range(4):
             fill(x, token, (8 * k + 4 + j) * g, grown, j * size + size // 2, g)
         weave(grown, back, size)
-        for r in range(first, last):
-            i = natural(8 * (rows * k + r))
-            low = np.int32(front[4 * np.int64(q[i])]) + np.int32(front[4 * np.int64(q[i + 1]) + 1])
-            low += np.int32(front[4 * np.int64(q[i + 2]) + 2])
-            low += np.int32(front[4 * np.int64(q[i + 3]) + 3])
-            high = np.int32(back[4 * np.int64(q[i + 4])]) + np.int32(
-                back[4 * np.int64(q[i + 5]) + 1]
-            )
-            high += np.int32(back[4 * np.int64(q[i + 6]) + 2])
-            high += np.int32(back[4 * np.int64(q[i + 7]) + 3])
-            y[natural(r)] += low + high
+        for start in range(first, last, BLOCK):
+            stop = min(start + BLOCK, last)
+            seen = 0
+            for i in range(8 * (rows * k + start), 8 * (rows * k + stop), APART):
+                seen |= np.int64(q[natural(i)])
+            grown[natural(0)] = np.int16(seen)  # free here; the loads must count for something
+            for r in range(start, stop):
+                i = natural(8 * (rows * k + r))
+                low = np.int32(front[4 * np.int64(q[i])]) + np.int32(
+                    front[4 * np.int64(q[i + 1]) + 1]
+                )
+                low += np.int32(front[4 * np.int64(q[i + 2]) + 2])
+                low += np.int32(front[4 * np.int64(q[i + 3]) + 3])
+                high = np.int32(back[4 * np.int64(q[i + 4])]) + np.int32(
+                    back[4 * np.int64(q[i + 5]) + 1]
+                )
+                high += np.int32(back[4 * np.int64(q[i + 6]) + 2])
+                high += np.int32(back[4 * np.int64(q[i + 7]) + 3])
+                y[natural(r)] += low + high
     for k in range(groups // 8 * 8, groups):
         fill(x, token, k * g, grown, size // 2, g)
         for r in range(first, last):

@@ -15,8 +15,9 @@ from workbench.lookup.tiers import TIERS, TieredTables
 from workbench.measure import lookup_race, lookups
 
 COSTS = tuning.Costs(
-    group=30.0, fill=0.04, near_lookup=0.4, far_lookup=0.5,
+    group=30.0, fill=0.04, near_lookup=0.4, far_lookup=0.5, index=0.07,
     vector_group=4.0, vector_fill=1.4, vector_near_lookup=0.5, vector_far_lookup=0.6,
+    vector_index=0.1,
     tier_group=0.0, entry=0.6, hot=0.8, warm=2.7, near=2.2, computed=1.6, miss=6.4, repeat=13.0,
     l1_bytes=48 << 10, l2_bytes=2 << 20,
 )  # fmt: skip
@@ -43,8 +44,23 @@ def test_prediction_of_whole_tables():
     vectors = tuning.predict_whole(3, (rows, cols), 33, COSTS)
     assert vectors == pytest.approx(2 * 167 * (4 + 27 * 1.4 + 1000 * 0.5) / 1e9)
     assert 0.4 < 0.5 - (0.5 - 0.4) * (48 / 102.5) < 0.5  # beyond L1 a lookup is in between
-    far = tuning.predict_whole(8, (10**6, 8), 1, COSTS)
+    far = tuning.predict_whole(8, (10**6, 8), 1, COSTS)  # 2 MB of indices
     assert 0.4e-3 < far < 0.5e-3
+
+
+@pytest.mark.parametrize(
+    ("g", "tokens", "nbytes", "extra"),
+    [
+        pytest.param(5, 1, 10**5, 0.07, id="bytes"),
+        pytest.param(6, 1, 2 * 84 * 1000, 0.07, id="two bytes an index"),
+        pytest.param(5, 2, 10**5, 2 * 0.07, id="read again by each token"),
+        pytest.param(5, 33, 10**5, 2 * 0.1, id="read again by each 32 tokens"),
+    ],
+)
+def test_indices_beyond_the_second_cache_cost_by_the_byte(g, tokens, nbytes, extra):
+    small = dataclasses.replace(COSTS, l2_bytes=40_000)
+    more, less = (tuning.predict_whole(g, (1000, 500), tokens, costs) for costs in (small, COSTS))
+    assert more - less == pytest.approx((nbytes - 40_000) * extra / 1e9)
 
 
 def test_patterns_met_before_are_far_in_a_long_list(codes):

@@ -4,14 +4,16 @@ A product of T tokens looks up each of the groups G of every row once a token an
 group and token (32 tokens at once where tokens are vectors). Its time is
 
     whole tables   G T (group + 3^g fill + rows lookup)
+                   + T index (bytes of indices beyond the second cache)
     tiers          G T (group + (3^(g//2) + 3^(g-g//2)) fill + stored entry
                         + rows (shares . costs of the tiers + share missed * miss))
                    + T repeat (lookups of tiers 3 and 4 whose pattern was met before, by the share
                                of their list beyond the second cache)
 
 with constants that `workbench.measure.lookups` measures. What is met for the first time is read in
-order, which costs nothing that shows. A table entry of a dictionary pays only where it is looked up
-more often in a group than filling it costs; that, not the size of a cache, bounds a dictionary.
+order, which costs nothing that shows; so are indices, but whole tables use them up too fast. A
+table entry of a dictionary pays only where it is looked up more often in a group than filling it
+costs; that, not the size of a cache, bounds a dictionary.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +52,9 @@ class Costs:
     group, fill, near_lookup, far_lookup : float
         Whole tables, a token at a time: a group's fixed cost, an entry filled, a lookup in tables
         that fit the first cache, and in tables that do not but fit the second.
-    vector_group, vector_fill, vector_near_lookup, vector_far_lookup : float
+    index : float
+        A byte of indices that the second cache does not hold, each time it is read.
+    vector_group, vector_fill, vector_near_lookup, vector_far_lookup, vector_index : float
         The same for 32 tokens at once.
     tier_group : float
     entry : float
@@ -68,10 +72,12 @@ class Costs:
     fill: float
     near_lookup: float
     far_lookup: float
+    index: float
     vector_group: float
     vector_fill: float
     vector_near_lookup: float
     vector_far_lookup: float
+    vector_index: float
     tier_group: float
     entry: float
     hot: float
@@ -93,15 +99,17 @@ def predict_whole(g: int, shape: tuple[int, int], tokens: int, costs: Costs) -> 
     """Seconds of a product with tables of every pattern, on one thread."""
     rows, groups = shape[0], -(-shape[1] // g)
     size = entries(g, False)
+    beyond = max(0, _index_bytes(g, shape) - costs.l2_bytes)
     if tokens >= VECTORS_FROM:
         blocks = -(-tokens // LANES)
         nbytes = SLOTS * size * ENTRY_BYTES * LANES
         look = _mixed(nbytes, costs.vector_near_lookup, costs.vector_far_lookup, costs)
         each = costs.vector_group + size * costs.vector_fill + rows * look
-        return groups * blocks * each / 1e9
+        return blocks * (groups * each + beyond * costs.vector_index) / 1e9
     nbytes = SLOTS * size * ENTRY_BYTES
     look = _mixed(nbytes, costs.near_lookup, costs.far_lookup, costs)
-    return groups * tokens * (costs.group + size * costs.fill + rows * look) / 1e9
+    each = costs.group + size * costs.fill + rows * look
+    return tokens * (groups * each + beyond * costs.index) / 1e9
 
 
 def predict_tiers(tables: TieredTables, tokens: int, costs: Costs) -> float:
@@ -205,7 +213,7 @@ def _whole(codes, g, tokens, costs):
         "parameters": {"pattern": g},
         "predicted_s": predict_whole(g, codes.shape, tokens, costs),
         "table_bytes": SLOTS * size * ENTRY_BYTES * lanes,
-        "index_bytes": rows * -(-codes.shape[1] // g) * np.dtype(index_type(size)).itemsize,
+        "index_bytes": _index_bytes(g, codes.shape),
         "hits": {},
         "why": "filling tables" if size * fill > rows * lookup else "lookups",
     }
@@ -254,6 +262,11 @@ def _repeats(tables, hits, costs):
         beyond = max(0.0, 1 - costs.l2_bytes / max(PATTERN_BYTES * count, 1))
         found += beyond * (hits[tier] * len(tables.index) - count)
     return found
+
+
+def _index_bytes(g, shape):
+    """Of the indices of whole tables."""
+    return shape[0] * -(-shape[1] // g) * np.dtype(index_type(entries(g, False))).itemsize
 
 
 def _mixed(nbytes, near, far, costs):

@@ -27,6 +27,7 @@ COLS = 640
 LONG = 1 << 15  # rows of 40 lookups whose patterns take 10 MB
 NEAR_G, FAR_G = 5, 8  # whole tables of 4 KB and 105 KB: within the first cache, and beyond it
 VECTOR_NEAR_G, VECTOR_FAR_G = 3, 5  # 14 KB and 124 KB
+INDEX_G, VECTOR_INDEX_G = 6, 4  # which use up most bytes of indices a second
 L1, L2 = 48 << 10, 2 << 20  # where the system tells no sizes
 
 
@@ -37,7 +38,7 @@ def measured_costs(seconds: float = 4.0) -> Costs:
     Each is the difference of products that differ in nothing but rows, or table size.
     """
     check_compiled()
-    share = seconds / 18
+    share = seconds / 20
     near, far = (_whole_cost(g, 1, share) for g in (NEAR_G, FAR_G))
     vector_near, vector_far = (_whole_cost(g, LANES, share) for g in (VECTOR_NEAR_G, VECTOR_FAR_G))
     fill = (far["group"] - near["group"]) / (3**FAR_G - 3**NEAR_G)
@@ -46,26 +47,29 @@ def measured_costs(seconds: float = 4.0) -> Costs:
     )
     tiers = tier_costs(seconds=8 * share)
     facts = machine.machine_facts()
+    l2_bytes = facts["l2_bytes"] or L2
     found = {
         "group": near["group"] - 3**NEAR_G * fill,
         "fill": fill,
         "near_lookup": near["lookup"],
         "far_lookup": far["lookup"],
+        "index": _index_cost(INDEX_G, 1, l2_bytes, share),
         "vector_group": vector_near["group"] - 3**VECTOR_NEAR_G * vector_fill,
         "vector_fill": vector_fill,
         "vector_near_lookup": vector_near["lookup"],
         "vector_far_lookup": vector_far["lookup"],
+        "vector_index": _index_cost(VECTOR_INDEX_G, LANES, l2_bytes, share),
         "tier_group": tiers["group"] - 2 * 3**8 * fill,
         "entry": tiers["entry"],
         **{tier: tiers[tier] for tier in TIERS},
         "miss": tiers["miss"],
-        "repeat": _repeat_cost(facts["l2_bytes"] or L2, 2 * share),
+        "repeat": _repeat_cost(l2_bytes, 2 * share),
     }
     # a difference of two times may come out below nothing
     return Costs(
         **{name: max(value, 0.0) for name, value in found.items()},
         l1_bytes=facts["l1d_bytes"] or L1,
-        l2_bytes=facts["l2_bytes"] or L2,
+        l2_bytes=l2_bytes,
     )
 
 
@@ -174,15 +178,30 @@ def check_predictions(
 
 
 def _whole_cost(g, tokens, seconds):
-    rng = np.random.default_rng(g)
     groups = SLOTS * (COLS // g // SLOTS)
+    return _slope(lambda rows: _whole(g, tokens, rows, groups), groups, seconds)
+
+
+def _index_cost(g, tokens, l2_bytes, seconds):
+    """ns a byte of indices beyond the second cache: of a product with 24 times what it holds, so
+    that a third has not kept them either, against one with a quarter."""
+    eight = MANY * SLOTS * np.dtype(index_type(3**g)).itemsize
+    few = max(l2_bytes // 4 // eight, 1)
+    many = 96 * few
+    calls = {str(eights): _whole(g, tokens, MANY, SLOTS * eights) for eights in (few, many)}
+    laps = race(calls, seconds=seconds)
+    # medians, for where the bytes come from varies
+    near, far = (laps[str(eights)].timing.median_s for eights in (few, many))
+    beyond = many * eight - l2_bytes
+    return (far - near * many / few) * 1e9 / beyond if beyond > 0 else 0.0
+
+
+def _whole(g, tokens, rows, groups):
+    """A product by tables of every pattern, at random."""
+    rng = np.random.default_rng(g)
     x = rng.integers(-127, 128, (tokens, groups * g)).astype(np.int8)
-
-    def bind(rows):
-        index = rng.integers(0, 3**g, rows * groups).astype(index_type(3**g))
-        return WholeTables(index, (rows, groups * g), g).bind(x)
-
-    return _slope(bind, groups, seconds)
+    index = rng.integers(0, 3**g, rows * groups, dtype=index_type(3**g))
+    return WholeTables(index, (rows, groups * g), g).bind(x)
 
 
 def _repeat_cost(l2_bytes, seconds):

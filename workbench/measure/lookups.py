@@ -27,7 +27,7 @@ COLS = 640
 LONG = 1 << 15  # rows of 40 lookups whose patterns take 10 MB
 NEAR_G, FAR_G = 5, 8  # whole tables of 4 KB and 105 KB: within the first cache, and beyond it
 VECTOR_NEAR_G, VECTOR_FAR_G = 3, 5  # 14 KB and 124 KB
-INDEX_G, VECTOR_INDEX_G = 6, 4  # which use up most bytes of indices a second
+INDEX_G, VECTOR_INDEX_G = 5, 4  # indices of one byte
 L1, L2 = 48 << 10, 2 << 20  # where the system tells no sizes
 
 
@@ -38,7 +38,7 @@ def measured_costs(seconds: float = 4.0) -> Costs:
     Each is the difference of products that differ in nothing but rows, or table size.
     """
     check_compiled()
-    share = seconds / 20
+    share = seconds / 22
     near, far = (_whole_cost(g, 1, share) for g in (NEAR_G, FAR_G))
     vector_near, vector_far = (_whole_cost(g, LANES, share) for g in (VECTOR_NEAR_G, VECTOR_FAR_G))
     fill = (far["group"] - near["group"]) / (3**FAR_G - 3**NEAR_G)
@@ -53,12 +53,12 @@ def measured_costs(seconds: float = 4.0) -> Costs:
         "fill": fill,
         "near_lookup": near["lookup"],
         "far_lookup": far["lookup"],
-        "index": _index_cost(INDEX_G, 1, l2_bytes, share),
+        "index": _index_cost(INDEX_G, 1, l2_bytes, 2 * share),
         "vector_group": vector_near["group"] - 3**VECTOR_NEAR_G * vector_fill,
         "vector_fill": vector_fill,
         "vector_near_lookup": vector_near["lookup"],
         "vector_far_lookup": vector_far["lookup"],
-        "vector_index": _index_cost(VECTOR_INDEX_G, LANES, l2_bytes, share),
+        "vector_index": _index_cost(VECTOR_INDEX_G, LANES, l2_bytes, 2 * share),
         "tier_group": tiers["group"] - 2 * 3**8 * fill,
         "entry": tiers["entry"],
         **{tier: tiers[tier] for tier in TIERS},
@@ -184,16 +184,16 @@ def _whole_cost(g, tokens, seconds):
 
 def _index_cost(g, tokens, l2_bytes, seconds):
     """ns a byte of indices beyond the second cache: of a product with 24 times what it holds, so
-    that a third has not kept them either, against one with a quarter."""
+    that a third has not kept them either, against the line through an eighth of it and a half."""
     eight = MANY * SLOTS * np.dtype(index_type(3**g)).itemsize
-    few = max(l2_bytes // 4 // eight, 1)
-    many = 96 * few
-    calls = {str(eights): _whole(g, tokens, MANY, SLOTS * eights) for eights in (few, many)}
-    laps = race(calls, seconds=seconds)
+    few = max(l2_bytes // 8 // eight, 1)
+    eights = few, 4 * few, 192 * few
+    laps = race({str(n): _whole(g, tokens, MANY, SLOTS * n) for n in eights}, seconds=seconds)
     # medians, for where the bytes come from varies
-    near, far = (laps[str(eights)].timing.median_s for eights in (few, many))
-    beyond = many * eight - l2_bytes
-    return (far - near * many / few) * 1e9 / beyond if beyond > 0 else 0.0
+    least, near, far = (laps[str(n)].timing.median_s for n in eights)
+    extra = far - near - (near - least) * (eights[2] - eights[1]) / (eights[1] - eights[0])
+    beyond = eights[2] * eight - l2_bytes
+    return extra * 1e9 / beyond if beyond > 0 else 0.0
 
 
 def _whole(g, tokens, rows, groups):

@@ -6,6 +6,7 @@ from runners import TableRunner, chain
 from vocabularies import byte_level
 
 import workbench as wb
+from workbench.lm import open_language_model
 from workbench.lm.generation import Piece, generate, stream
 from workbench.lm.sampling import Sampler
 from workbench.lm.tokenizer import Tokenizer
@@ -180,3 +181,14 @@ def test_refusals(call, error, match):
 def test_text_needs_a_vocabulary(prompt):
     with pytest.raises(wb.WorkbenchError, match="vocabulary"):
         generate(TableRunner(np.zeros((4, 4))), prompt, stop="x")
+
+
+def test_options_of_a_cache_stand_for_a_new_one():
+    model = open_language_model("english-ternary")
+    options = {"layout": "ring", "sinks": 2, "window": 10}
+    found = generate(model, [5] * 20, 8, cache=options)
+    assert found.tokens == generate(model, [5] * 20, 8, cache=model.new_cache(**options)).tokens
+    with pytest.raises(wb.WorkbenchError, match="no option 'colour'"):
+        generate(model, [5], 8, cache={"colour": 1})
+    with pytest.raises(wb.WorkbenchError, match="that follows from the text"):
+        generate(model, [5], 8, cache={"context": 9})

@@ -225,7 +225,7 @@ def test_greedy_match():
         ),
         (
             lambda: perplexity(runner(), IDS, cache={"context": 3}),
-            "cache has 'context', but that follows from the windows",
+            "cache has 'context', but that follows from the text",
         ),
         (lambda: perplexity(runner(), "text"), "no vocabulary"),
         (lambda: perplexity(runner(), [0, VOCAB, 1]), f"token 1 of the text is {VOCAB}"),

@@ -72,15 +72,19 @@ def test_bytes_are_those_of_weights_and_cache(panel, path):
     assert row["cache_bytes"] == row["cache_tokens"] * 2 * 4 * 32
 
 
-def test_the_cache_is_a_choice_on_the_reference_path_alone(panel):
+def test_the_cache_is_a_choice_of_which_each_path_has_its_own(panel):
     run(panel)
     floats = panel.row["cache_bytes"]
     panel.store.value = "ternary"
     run(panel)
     assert panel.row["cache_bytes"] < floats / 4
     panel.weights.value = "file"
-    assert panel.store.disabled
-    assert panel.store.value == "f32"
+    assert (panel.store.value, panel.store.options) == ("f32", ("f32", "int8"))
+    panel.store.value = "int8"
+    run(panel)
+    assert panel.row["cache_bytes"] == pytest.approx(floats * (1 / 4 + 1 / 16), rel=0.5)
+    panel.weights.value = "reference"
+    assert panel.store.value == "int8"
 
 
 def test_an_activation_that_the_file_does_not_say(tmp_path):

@@ -65,7 +65,6 @@ def generate(
     words = prompt
     if chat:
         words = chat_prompt(runner.tokenizer, [{"role": "user", "content": prompt}], template)
-    store = _new_cache(runner, words, max_tokens, options) if options else None
     found = None
     with limit, quiet_pipe():
         found = generate_text(
@@ -73,7 +72,7 @@ def generate(
             words,
             max_tokens,
             sampler,
-            cache=store,
+            cache=options,
             stop=stop or (),
             on_token=None if as_json else lambda piece: print(piece.text, end="", flush=True),
         )
@@ -112,11 +111,3 @@ def generate(
         + f", ended by {found.stopped}",
         file=sys.stderr,
     )
-
-
-def _new_cache(runner, words, max_tokens: int, options: dict):
-    """A cache with these options, and room for the prompt and what follows; a ring has its own."""
-    if "window" in options:
-        return runner.new_cache(**options)
-    prompt = len(runner.tokenizer.encode(words) if isinstance(words, str) else words)
-    return runner.new_cache(min(prompt + max_tokens, runner.config.context), **options)

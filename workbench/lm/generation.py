@@ -10,8 +10,9 @@ and the fast `Engine` have.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Literal, Protocol
 
 import numpy as np
@@ -39,6 +40,26 @@ class Runner(Protocol):
         self, tokens: np.ndarray, cache, last: bool = False
     ) -> Float32[np.ndarray, "n vocab"]:
         """Logits after each of the tokens, or only after the last."""
+
+
+def cache_for(runner: Runner, tokens: int, options: Mapping):
+    """A cache of a runner for so many tokens, with options of its `new_cache`.
+
+    Raises
+    ------
+    WorkbenchError
+        An option that the runner lacks, or `context`.
+    """
+    known = signature(runner.new_cache).parameters
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in known.values())  # and sees for itself
+    for name in options:
+        if name == "context":
+            raise WorkbenchError("cache has 'context', but that follows from the text")
+        if not takes_any and name not in known:
+            names = ", ".join(each for each in known if each != "context") or "none"
+            raise WorkbenchError(f"cache has the option {name!r}, but this runner has {names}")
+    # a ring may come with its own size
+    return runner.new_cache(context=None if "window" in options else tokens, **options)
 
 
 @dataclass(frozen=True)
@@ -122,8 +143,9 @@ def generate(
         By default greedy.
     stop : str or several
         The text ends before the first of these to be complete, wherever tokens begin and end.
-    cache : cache of this runner, optional
-        The prompt follows what it has seen. By default a new one with room for prompt and text.
+    cache : cache of this runner, or mapping, optional
+        The prompt follows what it has seen. By default a new one with room for prompt and text, or
+        with these options of the runner's `new_cache`.
     on_token : callable (Piece), optional
         Called after each token.
 
@@ -163,8 +185,8 @@ def stream(
         raise WorkbenchError(
             f"max_tokens is {max_tokens!r}, but must be a whole number, at least 1"
         )
-    if cache is None:
-        cache = _cache(runner, len(tokens), max_tokens)
+    if cache is None or isinstance(cache, Mapping):
+        cache = _cache(runner, len(tokens), max_tokens, cache or {})
     ends = runner.tokenizer.ends if runner.tokenizer else frozenset()
     rng = sampler.generator()
     chosen: list[int] = []
@@ -267,11 +289,11 @@ def _tokens(tokenizer: Tokenizer | None, prompt: str | Sequence[int]) -> Sequenc
     return prompt
 
 
-def _cache(runner: Runner, prompt: int, max_tokens: int):
-    """A cache with room for both, as far as the model's context goes."""
+def _cache(runner: Runner, prompt: int, max_tokens: int, options: Mapping):
+    """A cache with room for both, as far as the model's context goes, or a ring."""
     context = runner.config.context
-    if prompt > context:
+    if prompt > context and options.get("layout") != "ring":
         raise WorkbenchError(
             f"the prompt has {prompt} tokens, but the model's context is {context}"
         )
-    return runner.new_cache(context=min(prompt + max_tokens, context))
+    return cache_for(runner, min(prompt + max_tokens, context), options)

@@ -7,14 +7,13 @@ token are held against the token that really follows.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
 from workbench.errors import WorkbenchError
-from workbench.lm.generation import Runner, generate
+from workbench.lm.generation import Runner, cache_for, generate
 from workbench.lm.inputs import is_whole
 
 WINDOW = 512
@@ -316,15 +315,13 @@ def _scored(
     cache_options: Mapping | None,
 ) -> Iterator[tuple[Float32[np.ndarray, "n vocab"], np.ndarray]]:
     """Logits of every scored position and the tokens that follow, a chunk at a time."""
-    options = _checked_options(runner, cache_options or {})
     replaced = convention == "llama-perplexity" and runner.tokenizer and runner.tokenizer.add_bos
     for window in plan:
         tokens = ids[window.begin : window.end].copy()
         if replaced:
             tokens[0] = runner.tokenizer.bos
         inputs, first = tokens[:-1], window.first - window.begin  # nothing follows the last
-        context = None if "window" in options else len(inputs)  # a ring with its own size
-        cache = runner.new_cache(context=context, **options)
+        cache = cache_for(runner, len(inputs), cache_options or {})
         for begin in range(0, len(inputs), CHUNK):
             end = min(begin + CHUNK, len(inputs))
             from_ = max(first - 1, begin)  # the logits after token i tell of token i + 1
@@ -337,19 +334,6 @@ def _scored(
                         "NaN or infinity"
                     )
                 yield logits, tokens[from_ + 1 : end + 1]
-
-
-def _checked_options(runner: Runner, options: Mapping) -> Mapping:
-    """Options for `new_cache`, if the runner has them; the reference path sees for itself."""
-    known = signature(runner.new_cache).parameters
-    passed_on = any(each.kind is each.VAR_KEYWORD for each in known.values())
-    for name in options:
-        if name == "context":
-            raise WorkbenchError("cache has 'context', but that follows from the windows")
-        if not passed_on and name not in known:
-            names = ", ".join(each for each in known if each != "context") or "none"
-            raise WorkbenchError(f"cache has the option {name!r}, but this runner has {names}")
-    return options
 
 
 class _Reporter:

@@ -13,7 +13,8 @@ from workbench import kernels
 from workbench.errors import WorkbenchError
 from workbench.lm import Sampler, chat_prompt, open_runner, stream
 from workbench.lm.config import Activation
-from workbench.lm.generation import Runner
+from workbench.lm.engine import Store
+from workbench.lm.generation import Runner, cache_for
 from workbench.lm.packing import Form
 from workbench.lm.runners import REFERENCE
 from workbench.lm.stores import Kind
@@ -51,7 +52,7 @@ class RunPanel(Panel):
     weights : str
         "reference", or a form of the fast path: "file", "planar", "base3", "int8" or "int4".
     store : {"f32", "f16", "int8", "ternary"}
-        Of the cache, on the reference path.
+        Of the cache; the fast path has f32 and int8.
     threads, max_tokens : int
     sampler : Sampler, optional
         By default greedy.
@@ -152,7 +153,7 @@ class RunPanel(Panel):
         )
         chosen = (self.models.weights, self.weights.value, self.threads.value)
         activation = None if self.activation.value == AS_FILE else self.activation.value
-        options = {} if self._is_fast else {"store": self.store.value}
+        options = {"store": self.store.value}
         chat, words, most = self.mode.value == CHAT, self.prompt, self.max_tokens.value
         self.job.start(
             lambda run: self._work(run, chosen, activation, options, sampler, words, chat, most),
@@ -172,9 +173,10 @@ class RunPanel(Panel):
         return self.weights.value != REFERENCE
 
     def _follow_runner(self, _change=None) -> None:
-        self.store.disabled = self._is_fast  # which keeps its own, in float32
-        if self._is_fast:
-            self.store.value = "f32"
+        options = get_args(Store if self._is_fast else Kind)
+        chosen = self.store.value if self.store.value in options else "f32"
+        self.store.options = options
+        self.store.value = chosen
 
     def _arranged(self) -> ipywidgets.Widget:
         fields = ipywidgets.VBox(
@@ -188,8 +190,7 @@ class RunPanel(Panel):
                 field(self.threads, "Of the compiled path; NumPy's for the reference."),
                 field(
                     self.store,
-                    "How keys and values are kept. A choice on the reference path; the compiled "
-                    "one keeps float32.",
+                    "How keys and values are kept; the compiled path has fewer choices.",
                 ),
                 field(self.max_tokens, "At most so many."),
                 field(self.temperature, "0: always the likeliest token. Higher: more daring."),
@@ -231,7 +232,7 @@ class RunPanel(Panel):
             words += "\n\n"
         else:
             prompt = runner.tokenizer.encode(words)
-        store = runner.new_cache(min(len(prompt) + most, runner.config.context), **options)
+        store = cache_for(runner, min(len(prompt) + most, runner.config.context), options)
         pieces = stream(runner, prompt, most, sampler, cache=store)
         written = _Written(runner, store, words, len(prompt))
         said = drawn = time.monotonic()

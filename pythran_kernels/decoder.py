@@ -13,41 +13,10 @@ from .decoder_products import product, round_input
 
 
 def forward(
-    hidden,
-    bytes_,
-    words,
-    signed,
-    floats,
-    matrices,
-    attention_norms,
-    attention_sub_norms,
-    ff_norms,
-    ff_sub_norms,
-    output_norm,
-    keys,
-    values,
-    key_codes,
-    value_codes,
-    key_scales,
-    value_scales,
-    cos,
-    sin,
-    x,
-    x16,
-    x8,
-    step,
-    total,
-    total8,
-    sums,
-    y,
-    room,
-    scores,
-    position,
-    heads,
-    eps,
-    relu2,
-    threads,
-):
+    hidden, bytes_, words, signed, floats, matrices, attention_norms, attention_sub_norms,
+    ff_norms, ff_sub_norms, output_norm, keys, values, key_codes, value_codes, key_scales,
+    value_scales, cos, sin, x, x16, x8, step, total, total8, sums, y, room, scores, position,
+    heads, eps, relu2, threads):  # fmt: skip
     """Take hidden (tokens, width) from embeddings to what the last layer leaves; logits in y[4].
 
     Sub-norms are (layers, ...), or (0, ...) where there are none. Keys and values are either numbers
@@ -68,41 +37,15 @@ def forward(
             normalise(hidden, attention_norms[layer], eps, x[0], a, b)
             round_input(matrices, row, 0, x, x16, x8, step, total, total8, a, b)
         product(
-            bytes_,
-            words,
-            signed,
-            floats,
-            matrices,
-            row,
-            0,
-            x16,
-            x8,
-            step,
-            total,
-            total8,
-            sums,
-            y,
-            room,
-            threads,
-        )
+            bytes_, words, signed, floats, matrices, row, 0, x16, x8, step, total, total8, sums,
+            y, room, threads)  # fmt: skip
         # omp parallel for num_threads(many)
         for k in range(many):
             a, b = tokens * k // many, tokens * (k + 1) // many
             if codes:
                 remember_codes(
-                    y[0],
-                    cos,
-                    sin,
-                    key_codes,
-                    value_codes,
-                    key_scales,
-                    value_scales,
-                    layer,
-                    position,
-                    heads,
-                    a,
-                    b,
-                )
+                    y[0], cos, sin, key_codes, value_codes, key_scales, value_scales, layer,
+                    position, heads, a, b)  # fmt: skip
             else:
                 remember(y[0], cos, sin, keys, values, layer, position, heads, a, b)
         # omp parallel for num_threads(threads)
@@ -111,20 +54,8 @@ def forward(
                 t, h, length = i // heads, i % heads, position + i // heads + 1
                 if codes:
                     attend_head_codes(
-                        y[0],
-                        key_codes,
-                        value_codes,
-                        key_scales,
-                        value_scales,
-                        scores,
-                        x[1],
-                        layer,
-                        length,
-                        heads,
-                        t,
-                        h,
-                        k,
-                    )
+                        y[0], key_codes, value_codes, key_scales, value_scales, scores, x[1],
+                        layer, length, heads, t, h, k)  # fmt: skip
                 else:
                     attend_head(y[0], keys, values, scores, x[1], layer, length, heads, t, h, k)
         # omp parallel for num_threads(many)
@@ -134,23 +65,8 @@ def forward(
                 normalise(x[1], attention_sub_norms[layer], eps, x[1], a, b)
             round_input(matrices, row + 1, 1, x, x16, x8, step, total, total8, a, b)
         product(
-            bytes_,
-            words,
-            signed,
-            floats,
-            matrices,
-            row + 1,
-            1,
-            x16,
-            x8,
-            step,
-            total,
-            total8,
-            sums,
-            y,
-            room,
-            threads,
-        )
+            bytes_, words, signed, floats, matrices, row + 1, 1, x16, x8, step, total, total8,
+            sums, y, room, threads)  # fmt: skip
         # omp parallel for num_threads(many)
         for k in range(many):
             a, b = tokens * k // many, tokens * (k + 1) // many
@@ -158,23 +74,8 @@ def forward(
             normalise(hidden, ff_norms[layer], eps, x[2], a, b)
             round_input(matrices, row + 2, 2, x, x16, x8, step, total, total8, a, b)
         product(
-            bytes_,
-            words,
-            signed,
-            floats,
-            matrices,
-            row + 2,
-            2,
-            x16,
-            x8,
-            step,
-            total,
-            total8,
-            sums,
-            y,
-            room,
-            threads,
-        )
+            bytes_, words, signed, floats, matrices, row + 2, 2, x16, x8, step, total, total8,
+            sums, y, room, threads)  # fmt: skip
         # omp parallel for num_threads(many)
         for k in range(many):
             a, b = tokens * k // many, tokens * (k + 1) // many
@@ -183,23 +84,8 @@ def forward(
                 normalise(x[3], ff_sub_norms[layer], eps, x[3], a, b)
             round_input(matrices, row + 3, 3, x, x16, x8, step, total, total8, a, b)
         product(
-            bytes_,
-            words,
-            signed,
-            floats,
-            matrices,
-            row + 3,
-            3,
-            x16,
-            x8,
-            step,
-            total,
-            total8,
-            sums,
-            y,
-            room,
-            threads,
-        )
+            bytes_, words, signed, floats, matrices, row + 3, 3, x16, x8, step, total, total8,
+            sums, y, room, threads)  # fmt: skip
     add(hidden, y[3], 0, tokens)
     outputs = y[4].shape[0]
     for t in range(outputs):
@@ -209,23 +95,8 @@ def forward(
     normalise(x[4], output_norm, eps, x[4], 0, outputs)
     round_input(matrices, row, 4, x, x16, x8, step, total, total8, 0, outputs)
     product(
-        bytes_,
-        words,
-        signed,
-        floats,
-        matrices,
-        row,
-        4,
-        x16,
-        x8,
-        step,
-        total,
-        total8,
-        sums,
-        y,
-        room,
-        threads,
-    )
+        bytes_, words, signed, floats, matrices, row, 4, x16, x8, step, total, total8, sums, y,
+        room, threads)  # fmt: skip
 
 
 def add(hidden, y, first, last):

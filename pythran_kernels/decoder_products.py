@@ -31,23 +31,8 @@ def round_input(matrices, row, place, x, x16, x8, step, total, total8, first, la
 
 
 def product(
-    bytes_,
-    words,
-    signed,
-    floats,
-    matrices,
-    row,
-    place,
-    x16,
-    x8,
-    step,
-    total,
-    total8,
-    sums,
-    y,
-    room,
-    threads,
-):
+    bytes_, words, signed, floats, matrices, row, place, x16, x8, step, total, total8, sums, y,
+    room, threads):  # fmt: skip
     """y[place] = the rounded activations times matrix `row`; each thread takes some of the rows."""
     kind, size = matrices[row, 0], matrices[row, 2]
     start, stop, scale = matrices[row, 3], matrices[row, 4], matrices[row, 5]
@@ -58,23 +43,8 @@ def product(
         if kind < 3:
             plane = (stop - start) // (9 + kind if kind < 2 else 17)
             grouped(
-                words,
-                signed,
-                floats,
-                kind,
-                x16[place],
-                step[place],
-                total[place],
-                y[place],
-                room,
-                k,
-                start,
-                plane,
-                scale,
-                size,
-                first,
-                last,
-            )
+                words, signed, floats, kind, x16[place], step[place], total[place], y[place],
+                room, k, start, plane, scale, size, first, last)  # fmt: skip
         else:
             ternary(bytes_[start:stop], kind, x8[place], total8[place], sums[place], first, last)
             rescale(sums[place], step[place], floats, scale, y[place], first * size, last * size)
@@ -92,42 +62,12 @@ def grouped(
             int8_rows(signed, floats, x, step, y, room, k, start, plane, scale, size, first, last)
     elif many:
         int4_tiles(
-            words,
-            signed,
-            floats,
-            x,
-            step,
-            total,
-            y,
-            room,
-            k,
-            start,
-            plane,
-            scale,
-            size,
-            kind,
-            first,
-            last,
-        )
+            words, signed, floats, x, step, total, y, room, k, start, plane, scale, size, kind,
+            first, last)  # fmt: skip
     else:
         int4_rows(
-            words,
-            signed,
-            floats,
-            x,
-            step,
-            total,
-            y,
-            room,
-            k,
-            start,
-            plane,
-            scale,
-            size,
-            kind,
-            first,
-            last,
-        )
+            words, signed, floats, x, step, total, y, room, k, start, plane, scale, size, kind,
+            first, last)  # fmt: skip
 
 
 def ternary(data, kind, x, total, sums, first, last):

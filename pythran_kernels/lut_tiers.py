@@ -37,22 +37,8 @@ def matmul(q, x, stored, bases, changes, computed, table, y, g, high, low, signe
                 steps = part * room + high + low
                 entries = steps + 4 * g + 1
                 span(
-                    q,
-                    place,
-                    stored,
-                    bases,
-                    changes,
-                    computed,
-                    table,
-                    part * room,
-                    steps,
-                    entries,
-                    y,
-                    token,
-                    first,
-                    last,
-                    signed,
-                )
+                    q, place, stored, bases, changes, computed, table, part * room, steps,
+                    entries, y, token, first, last, signed)  # fmt: skip
 
 
 def prepare(x, token, column, stored, table, start, g, high, low):
@@ -84,22 +70,8 @@ def prepare(x, token, column, stored, table, start, g, high, low):
 
 
 def span(
-    q,
-    place,
-    stored,
-    bases,
-    changes,
-    computed,
-    table,
-    start,
-    steps,
-    entries,
-    y,
-    token,
-    first,
-    last,
-    signed,
-):
+    q, place, stored, bases, changes, computed, table, start, steps, entries, y, token, first,
+    last, signed):  # fmt: skip
     """One group of columns times the rows from first to last."""
     near = stored.shape[0]
     far = near + bases.shape[0]

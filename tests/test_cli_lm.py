@@ -221,6 +221,10 @@ def test_perplexity_as_a_table(run, path, textfile):
             "--agreement is of weights",
         ),
         (
+            ["generate", "english-ternary", "--prompt", "word", "--chat", "--template", "chatml"],
+            "none of the control tokens of the template 'chatml'",
+        ),
+        (
             ["generate", "{model}", "--prompt", "word", "--template", "chatml"],
             "a meaning with --chat alone",
         ),

@@ -54,13 +54,14 @@ def chat_prompt(
     Raises
     ------
     WorkbenchError
-        No vocabulary; no template; messages or variables that hold the text of a control token, in
-        one piece or in several that the template puts together, which would let them speak for the
-        system; or what `render_chat` refuses.
+        No vocabulary; no template, or a named one whose control tokens the vocabulary lacks;
+        messages or variables that hold the text of a control token, in one piece or in several that
+        the template puts together, which would let them speak for the system; or what `render_chat`
+        refuses.
     """
     if tokenizer is None:
         raise WorkbenchError("this model has no vocabulary, so it cannot chat")
-    template = TEMPLATES.get(template, template) or tokenizer.chat_template
+    name, template = template, TEMPLATES.get(template, template) or tokenizer.chat_template
     if template is None:
         raise WorkbenchError(
             "the model's file has no chat template; name one of "
@@ -74,12 +75,17 @@ def chat_prompt(
             if control is not None:
                 raise WorkbenchError(f"{what} holds {control!r}, which only the template may write")
     edges = {
-        name: tokenizer.decode([token], special=True)
-        for name, token in (("bos_token", tokenizer.bos), ("eos_token", tokenizer.eos))
+        edge: tokenizer.decode([token], special=True)
+        for edge, token in (("bos_token", tokenizer.bos), ("eos_token", tokenizer.eos))
         if token is not None
     }
     text = render_chat(template, messages, **{**edges, **variables})
     ids = tokenizer.encode(text, special=True, add_bos=False)
+    if name in TEMPLATES and not _controls(tokenizer, ids):
+        raise WorkbenchError(
+            f"the vocabulary has none of the control tokens of the template {name!r}; the model "
+            "was not made for it"
+        )
     harmless = render_chat(template, _blunted(messages), **{**edges, **_blunted(variables)})
     if _controls(tokenizer, ids) != _controls(
         tokenizer, tokenizer.encode(harmless, special=True, add_bos=False)

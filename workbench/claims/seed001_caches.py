@@ -20,6 +20,7 @@ from workbench.lm import Model, open_language_model
 from workbench.lm.attention_speed import race_attention
 from workbench.lm.cache import new_cache
 from workbench.lm.config import Config
+from workbench.lm.generation import cache_for
 from workbench.lm.scoring import log_losses
 from workbench.lm.ternary_parts import ternary_gains, ternary_table
 from workbench.models import activations
@@ -51,8 +52,7 @@ class Reading:
 
 def read(model: Model, text: np.ndarray, **cache) -> Reading:
     """Run all but the last token of a text through a model, in chunks of 128."""
-    context = None if "window" in cache else len(text)  # a ring has its own size
-    kept = model.new_cache(context, **cache)
+    kept = cache_for(model, len(text), cache)
     starts = range(0, len(text) - 1, 128)
     chunks = [model.forward(text[i : min(i + 128, len(text) - 1)], kept) for i in starts]
     logits = np.concatenate(chunks)

@@ -56,10 +56,9 @@ def generate(
 
     if template and not chat:
         raise WorkbenchError("--template has a meaning with --chat alone")
-    options = read_cache(cache, weights, threads)
+    policy, options = read_policy(replace or []), read_cache(cache, weights, threads)
     sampler = Sampler(temperature, top_k, top_p, seed)
     opened = open_language_model(model, activation=activation)
-    policy = read_policy(replace or [])
     changed, _ = apply_policy(opened, policy)
     runner, limit = open_runner(changed, weights, threads)
     words = prompt

@@ -253,8 +253,9 @@ def sensitivity(
                 f"{model.config.layers - 1}"
             )
     policies = [{f"blk.{layer}.{tensors}": technique} for layer in layers]
+    shapes = tensor_shapes(model)
     for policy in policies:  # every refusal before the first number
-        chosen_techniques(tensor_shapes(model), policy)
+        chosen_techniques(shapes, policy)
     if base is None:
         if progress is not None:
             progress(0, len(policies), "as it is")

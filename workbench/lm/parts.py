@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.lm.evaluation import Replaced, apply_policy
+from workbench.lm.generation import cache_for
 from workbench.lm.model import Model
 from workbench.lm.scoring import Perplexity, Progress, perplexity
 from workbench.techniques.base import Technique, read_technique
@@ -127,8 +128,7 @@ def switched(
         changed = changed.with_tensors(norms)
     found = perplexity(changed, text, window=window, cache=options, progress=progress)
     tokens = found.window
-    room = None if "window" in options else tokens  # a ring may have its own
-    nbytes[CACHE] = tokens * changed.new_cache(room, **options).bytes_per_token
+    nbytes[CACHE] = tokens * cache_for(changed, tokens, options).bytes_per_token
     return Switched(
         tuple(part for part in PARTS if part in parts), found, nbytes, tokens, changed, replaced
     )

@@ -20,8 +20,7 @@ from workbench.ui.theme import (
     TEAL,
     VIOLET,
     Theme,
-    current_theme,
-    template,
+    finish,
 )
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
@@ -66,7 +65,7 @@ def waterfall(
         )
     _bytes_axis(figure, 1e3, 1e13)
     figure.update_xaxes(tickangle=-30)
-    return _finish(figure, title, 420, theme).update_layout(barmode="group", legend=LEGEND_ABOVE)
+    return finish(figure, title, 420, theme).update_layout(barmode="group", legend=LEGEND_ABOVE)
 
 
 def classes(
@@ -131,7 +130,7 @@ def classes(
         title="one column a pattern and its negative", showticklabels=False, ticks="", row=2, col=1
     )
     title = title or f"The {len(order)} classes of {g} trits"
-    return _finish(figure, title, 380, theme).update_layout(legend=LEGEND_ABOVE)
+    return finish(figure, title, 380, theme).update_layout(legend=LEGEND_ABOVE)
 
 
 def tiers(
@@ -162,7 +161,7 @@ def tiers(
         )
     figure.update_xaxes(title="share of lookups, %", range=[0, 100])
     figure.update_yaxes(autorange="reversed", ticklabelstandoff=6)
-    _finish(figure, title, 150 + 46 * max(len(rows), 2), theme)
+    finish(figure, title, 150 + 46 * max(len(rows), 2), theme)
     return figure.update_layout(
         barmode="stack", legend={**LEGEND_ABOVE, "traceorder": "normal"}, margin_t=84
     )
@@ -220,7 +219,7 @@ def clock(
     if not rows:
         figure.update_xaxes(range=[0, 4])
     figure.update_yaxes(ticklabelstandoff=6)
-    _finish(figure, title, 170 + 26 * max(len(rows), 3), theme)
+    finish(figure, title, 170 + 26 * max(len(rows), 3), theme)
     return figure.update_layout(showlegend=True, margin_t=84)
 
 
@@ -256,7 +255,7 @@ def tier_cycles(
     )
     figure.update_yaxes(title="cycles a lookup", type="log", dtick=1)
     figure.update_xaxes(title="tier that answers")
-    return _finish(figure, title, 340, theme).update_layout(
+    return finish(figure, title, 340, theme).update_layout(
         barmode="group", legend=LEGEND_ABOVE, showlegend=True
     )
 
@@ -322,7 +321,7 @@ def growth(
         figure.update_xaxes(range=[1, 32], row=1, col=1)
         figure.update_xaxes(range=[2, 16], row=1, col=2)
         figure.update_yaxes(range=[1, 4])
-    return _finish(figure, title, 440, theme).update_layout(margin_t=84)
+    return finish(figure, title, 440, theme).update_layout(margin_t=84)
 
 
 def worth(
@@ -367,7 +366,7 @@ def worth(
     if not rows:
         figure.update_xaxes(range=[1, 5])
         figure.update_yaxes(range=[0, 100])
-    return _finish(figure, title, 420, theme).update_layout(showlegend=True)
+    return finish(figure, title, 420, theme).update_layout(showlegend=True)
 
 
 def _few(chosen: Sequence[int]) -> list[int]:
@@ -390,10 +389,4 @@ def _bytes_axis(figure: go.Figure, low: float, high: float) -> None:
         range=[float(np.log10(low)), float(np.log10(high))],
         tickvals=shown,
         ticktext=[f"1 {size(mark).split()[1]}" for mark in shown],
-    )
-
-
-def _finish(figure: go.Figure, title: str, height: int, theme: Theme | None) -> go.Figure:
-    return figure.update_layout(
-        title=title, height=height, autosize=True, template=template(theme or current_theme())
     )

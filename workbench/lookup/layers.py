@@ -13,8 +13,7 @@ from jaxtyping import Int8
 
 from workbench import ternary
 from workbench.errors import WorkbenchError
-from workbench.lookup import patterns
-from workbench.lookup.shared import Plan, Stream, Survey, by_layer
+from workbench.lookup.shared import Plan, Stream, Survey, by_layer, group_numbers
 from workbench.ternary.packing import ROWS_PER_BYTE
 
 # matrices of a layer of LLaMA 7B: rows (outputs), cols (inputs)
@@ -143,7 +142,7 @@ class _Counter:
         self.entropy = 0.0
 
     def take(self, codes):
-        number = patterns.numbers(patterns.group(codes, self.g)[0]).ravel()
+        number = group_numbers(codes, self.g)
         self.counts += np.bincount(np.abs(number), minlength=len(self.counts))
         self.shapes.append(codes.shape)
         self.indices += len(number)

@@ -159,7 +159,7 @@ def survey(matrices: Stream, g: int) -> tuple[Survey, Plan]:
         seen = np.zeros(len(found.where), bool)
         shapes = []
         for codes in parts:
-            seen[np.abs(_numbers(codes, g))] = True
+            seen[np.abs(group_numbers(codes, g))] = True
             shapes.append(codes.shape)
         found.add(np.flatnonzero(seen))
         layers.append((layer, tuple(shapes)))
@@ -203,7 +203,7 @@ def write_layers(path: str | os.PathLike, source: Callable[[], Stream], g: int) 
             put(f"{layer}.own", _store_set(own, g))
             place[own] = plan.shared + np.arange(len(own))
             for matrix, codes in enumerate(parts):
-                number = _numbers(codes, g)
+                number = group_numbers(codes, g)
                 entry = place[np.abs(number)]
                 if entry.min() < 0:
                     raise WorkbenchError(f"layer {layer} differs between two readings")
@@ -271,7 +271,8 @@ def group_count(shape: tuple[int, int], g: int) -> int:
     return shape[0] * -(-shape[1] // g)
 
 
-def _numbers(codes, g) -> Int32[np.ndarray, " groups"]:
+def group_numbers(codes: np.ndarray, g: int) -> Int32[np.ndarray, " groups"]:
+    """Pattern numbers of all groups of a matrix, row after row, the last of each row filled up."""
     return patterns.numbers(patterns.group(codes, g)[0]).ravel()
 
 

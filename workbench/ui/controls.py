@@ -7,7 +7,7 @@ import html
 import math
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import ipywidgets
@@ -176,6 +176,23 @@ def _meaning_of_none(field: FieldInfo) -> str:
     """What a field's description says after ``None:``."""
     said = NONE_MEANS.search(field.description or "")
     return said["meaning"] if said else "none"
+
+
+def dropdown(name: str, options: Iterable, value: Any = None) -> ipywidgets.Dropdown:
+    """One of several options, by default the first."""
+    options = list(options)
+    return ipywidgets.Dropdown(
+        options=options, value=options[0] if value is None else value, description=name,
+        style=STYLE, layout=FULL,
+    )  # fmt: skip
+
+
+def slider(name: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
+    """A whole number from low to high; who moves it is heard when it is let go."""
+    return ipywidgets.IntSlider(
+        min=low, max=high, value=value, description=name, continuous_update=False, style=STYLE,
+        layout=FULL,
+    )  # fmt: skip
 
 
 def help_line(text: str) -> ipywidgets.HTML:

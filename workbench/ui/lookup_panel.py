@@ -20,7 +20,7 @@ from workbench.lookup.tuning import DOCUMENT_CYCLES, DOCUMENT_SHARES
 from workbench.measure.lookup_race import bench_lookups, tier_cycles
 from workbench.measure.lookups import measured_costs
 from workbench.ui import lookup_figures, tables
-from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, field
+from workbench.ui.controls import FULL, STYLE, ModelPicker, TensorPicker, dropdown, field, slider
 from workbench.ui.live import live, redraw
 from workbench.ui.lookup_steps import LARGEST_G, LookupSteps, corner
 from workbench.ui.lookup_verdict import problem_of, verdict
@@ -102,14 +102,14 @@ class LookupPanel(Panel):
     ):
         self.models = ModelPicker(model)
         self.tensors = TensorPicker(self.models.weights, [tensor] if tensor else [])
-        self.rounding = _dropdown("rounding", ROUNDINGS)
-        self.weights = _dropdown("weights", (ITSELF, *counting.nulls(_blank(), _rng())))
-        self.length = _slider("g", 2, LARGEST_TIERED, g)
+        self.rounding = dropdown("rounding", ROUNDINGS)
+        self.weights = dropdown("weights", (ITSELF, *counting.nulls(_blank(), _rng())))
+        self.length = slider("g", 2, LARGEST_TIERED, g)
         self.hot, self.warm = (_kilobytes(n, v) for n, v in (("hot", hot), ("warm", warm)))
-        self.radius = _slider("radius", 0, CHANGES, CHANGES)
-        self.bases = _dropdown("bases", get_args(Bases))
-        self.tokens = _dropdown("tokens", (1, 32, 128))
-        self.threads = _slider("threads", 1, cores(), 1)
+        self.radius = slider("radius", 0, CHANGES, CHANGES)
+        self.bases = dropdown("bases", get_args(Bases))
+        self.tokens = dropdown("tokens", (1, 32, 128))
+        self.threads = slider("threads", 1, cores(), 1)
         self.seconds = seconds
         self.measure, self.add_up = (
             ipywidgets.Button(description=text, button_style="primary", icon="play", layout=BESIDE)
@@ -353,19 +353,6 @@ def _box(name: str, *children) -> ipywidgets.VBox:
     box = ipywidgets.VBox(list(children))
     box.add_class(name)
     return box
-
-
-def _dropdown(name: str, options) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(
-        options=options, value=options[0], description=name, style=STYLE, layout=FULL
-    )
-
-
-def _slider(name: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(
-        min=low, max=high, value=value, description=name, continuous_update=False, style=STYLE,
-        layout=FULL,
-    )  # fmt: skip
 
 
 def _kilobytes(name: str, value: int) -> ipywidgets.SelectionSlider:

@@ -20,7 +20,7 @@ from workbench.lm.runners import REFERENCE
 from workbench.lm.stores import Kind
 from workbench.measure.machine import read_gb_s
 from workbench.ui import lm_figures, tables
-from workbench.ui.controls import FULL, STYLE, field, help_line
+from workbench.ui.controls import FULL, STYLE, dropdown, field, help_line, slider
 from workbench.ui.language_models import Writing, language_model_picker
 from workbench.ui.live import live, redraw
 from workbench.ui.panel import Panel
@@ -99,16 +99,16 @@ class RunPanel(Panel):
     ):
         sampler = sampler or Sampler()
         self.models = language_model_picker(model)
-        self.weights = _dropdown("runner", [REFERENCE, *get_args(Form)], weights)
-        self.store = _dropdown("cache", get_args(Kind), store)
-        self.activation = _dropdown("activation", [AS_FILE, *get_args(Activation)], AS_FILE)
-        self.threads = _slider("threads", threads, 1, max(kernels.cores(), threads))
-        self.max_tokens = _slider("tokens", max_tokens, 1, max(MOST_TOKENS, max_tokens))
+        self.weights = dropdown("runner", [REFERENCE, *get_args(Form)], weights)
+        self.store = dropdown("cache", get_args(Kind), store)
+        self.activation = dropdown("activation", [AS_FILE, *get_args(Activation)], AS_FILE)
+        self.threads = slider("threads", 1, max(kernels.cores(), threads), threads)
+        self.max_tokens = slider("tokens", 1, max(MOST_TOKENS, max_tokens), max_tokens)
         self.temperature = ipywidgets.FloatSlider(
             min=0, max=2, step=0.05, value=sampler.temperature, description="temperature",
             continuous_update=False, style=STYLE, layout=FULL,
         )  # fmt: skip
-        self.top_k = _slider("top k", sampler.top_k, 0, 200)
+        self.top_k = slider("top k", 0, 200, sampler.top_k)
         self.top_p = ipywidgets.FloatSlider(
             min=0.05, max=1, step=0.05, value=sampler.top_p, description="top p",
             continuous_update=False, style=STYLE, layout=FULL,
@@ -365,22 +365,4 @@ def gauge(row: Mapping) -> str:
         f'<div class="wb-gauge" role="meter" aria-label="cache" aria-valuemin="0" '
         f'aria-valuemax="{room}" aria-valuenow="{seen}"><span style="width:{share:.1f}%"></span>'
         f"</div><p class='wb-gauge-said'>{said}</p>"
-    )
-
-
-def _dropdown(name: str, options, value) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(
-        options=list(options), value=value, description=name, style=STYLE, layout=FULL
-    )
-
-
-def _slider(name: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(
-        min=low,
-        max=high,
-        value=value,
-        description=name,
-        continuous_update=False,
-        style=STYLE,
-        layout=FULL,
     )
